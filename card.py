@@ -1,0 +1,112 @@
+"""The artefact: a model file (`.h5`, `.keras`) and beside it its card, a JSON file that says how to use it."""
+
+import json
+import os
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+FORMAT = 1
+SUFFIXES = (".h5", ".keras")
+
+
+@dataclass(frozen=True)
+class Card:
+    """All that a stranger needs to use a saved model and to know what it is worth.
+
+    Attributes:
+        classes: names of the outputs; `multilabel`: each its own sigmoid, or one softmax.
+        leads, sampling_rate, samples: of the input `(batch, samples, leads)`, in millivolt.
+        feature_names: names and units of the second input `(batch, features)`, if any.
+        feature_defaults: training medians, which stand in for unknown features.
+        thresholds: probability from which a class is decided, in class order; `threshold_goal`: chosen for what.
+        config: the settings of the training run, `recipes.Config` as a dict.
+        scores: name of a split to its scores. data: source, version, licence, counts. versions: of libraries.
+    """
+
+    classes: tuple
+    multilabel: bool
+    leads: tuple
+    sampling_rate: float
+    samples: int
+    feature_names: tuple = ()
+    feature_defaults: tuple = ()
+    thresholds: tuple = ()
+    threshold_goal: str = ""
+    config: dict = field(default_factory=dict)
+    scores: dict = field(default_factory=dict)
+    data: dict = field(default_factory=dict)
+    versions: dict = field(default_factory=dict)
+    format: int = FORMAT
+
+
+def save(path, model, card):
+    """Write `path`.h5, `path`.keras and the card `path`.json; returns the `.h5` path.
+
+    Each is written under a temporary name and then renamed, so that no half-written file is ever taken for a model.
+    """
+    path = Path(path)
+    stem = path.with_suffix("") if path.suffix in SUFFIXES else path
+    stem.parent.mkdir(parents=True, exist_ok=True)
+    for suffix in SUFFIXES:
+        with whole(_beside(stem, suffix)) as temporary:
+            model.save(temporary)
+    with whole(_beside(stem, ".json")) as temporary:
+        temporary.write_text(json.dumps(asdict(card), indent=1) + "\n")
+    return _beside(stem, ".h5")
+
+
+def _beside(stem, suffix):
+    return stem.with_name(stem.name + suffix)  # with_suffix would cut "crop2.5" at its dot
+
+
+@contextmanager
+def whole(path):
+    """A temporary path to write to, renamed to `path` when all went well, removed when not."""
+    temporary = path.with_name(f".part-{os.getpid()}-{path.name}")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def read(path):
+    """The card beside the model file `path`.
+
+    Raises:
+        FileNotFoundError: there is no card.
+        ValueError: it is of another format version, or not a card.
+    """
+    path = Path(path).with_suffix(".json")
+    if not path.exists():
+        raise FileNotFoundError(f"no card {path}; a model is used together with the .json that was saved beside it")
+    try:
+        values = json.loads(path.read_text())
+        if values.get("format") != FORMAT:
+            raise ValueError(f"{path} has card format {values.get('format')}, but this version reads format {FORMAT}")
+        return Card(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    except (json.JSONDecodeError, AttributeError, TypeError) as error:
+        raise ValueError(f"{path} is not a card of this project: {error}") from error
+
+
+def load(path):
+    """The Keras model at `path` and its card.
+
+    Raises:
+        FileNotFoundError: model or card is missing.
+        ValueError: another kind of file, or a card that does not fit the model.
+    """
+    import keras  # here, so that reading a card needs no deep-learning library
+
+    path = Path(path)
+    if path.suffix not in SUFFIXES:
+        raise ValueError(f"{path} is no model file; its name must end with one of {', '.join(SUFFIXES)}")
+    if not path.exists():
+        raise FileNotFoundError(f"no model {path}; train one with: python training.py")
+    card = read(path)
+    model = keras.models.load_model(path, compile=False)
+    came = model.get_layer("signals").output.shape[1:], model.output_shape[-1]
+    if came != ((card.samples, len(card.leads)), len(card.classes)):
+        raise ValueError(f"{path} takes and gives {came}, but its card is of another model, for {card.samples} samples")
+    return model, card

@@ -51,3 +51,19 @@ def scores(labels, probabilities, thresholds):
         "subset_accuracy": float(metrics.accuracy_score(labels, decisions)),
         "hamming_loss": float(metrics.hamming_loss(labels, decisions)),
     }
+
+
+def class_scores(labels, probabilities, thresholds):
+    """AUC (NaN where the class is not present), precision, recall and F1 of each class, as a list of dicts."""
+    decisions = (probabilities >= np.asarray(thresholds)).astype(int)
+    there = present(labels)
+    precision, recall, f1, _ = metrics.precision_recall_fscore_support(labels, decisions, average=None, zero_division=0)
+    return [
+        {
+            "auc": float(metrics.roc_auc_score(labels[:, i], probabilities[:, i])) if there[i] else float("nan"),
+            "precision": float(precision[i]),
+            "recall": float(recall[i]),
+            "f1": float(f1[i]),
+        }
+        for i in range(labels.shape[1])
+    ]

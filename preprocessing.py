@@ -41,7 +41,7 @@ def resample(signals, sampling_rate, wanted):
     ratio = Fraction(wanted / sampling_rate).limit_denominator(1000)
     if ratio == 1:
         return signals
-    # "line" takes the slope between first and last sample away first: without it both ends ring towards zero.
+    # "line" goes on beyond both ends with the slope from first to last sample: with zeros there, both would ring.
     return signal.resample_poly(signals, ratio.numerator, ratio.denominator, axis=1, padtype="line").astype("float32")
 
 

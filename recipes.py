@@ -1,5 +1,6 @@
 """Recipes: every setting of a run in one flat Config, and the named ones that are known to work."""
 
+import argparse
 import types
 from dataclasses import dataclass, field, fields, replace
 
@@ -109,7 +110,7 @@ def add_arguments(parser):
         flag = "--" + item.name.replace("_", "-")
         options = {"default": None, "help": f"{item.metadata['help']} (default of recipe ptbxl: {item.default})"}
         if item.type is bool:
-            parser.add_argument(flag, action="store_true", **options)
+            parser.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
         else:
             parser.add_argument(flag, type=_one_type(item.type), nargs="*" if _is_tuple(item.type) else None, **options)
 

@@ -104,10 +104,7 @@ def predict_rows(model, data, rows, card, window=None, batch_size=128):
     parts = []
     for first in range(0, len(rows), batch_size):
         signals, features = inputs_of(data, rows[first : first + batch_size], card)
-        windows = [
-            keras.ops.convert_to_numpy(model(as_inputs(signals[:, start : start + window], features), training=False))
-            for start in starts
-        ]
+        windows = [model.predict_on_batch(as_inputs(signals[:, start : start + window], features)) for start in starts]
         parts.append(np.mean(windows, axis=0))
     return np.concatenate(parts)
 
@@ -375,15 +372,20 @@ def arguments(argv):
     """The Config and the other options that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
     recipes.add_arguments(parser)
-    parser.add_argument("--data-dir", help="folder of the database; else ECG_DATA/NAME, else datasets/NAME")
-    parser.add_argument("--download", action="store_true", default=None, help="fetch the database first")
-    parser.add_argument("--skip-broken", action="store_true", default=None, help="leave damaged records out")
+    add_data_arguments(parser)
     parser.add_argument("--out", type=Path, help="folder of the run; results/RECIPE when not given")
     parser.add_argument("--save-as", type=Path, help="path of the model; model.h5 in the run's folder when not given")
     parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch of that folder")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs")
     options = parser.parse_args(argv)
     return recipes.from_arguments(options), options
+
+
+def add_data_arguments(parser):
+    """Flags that say where recordings are and what to do about missing and damaged ones."""
+    parser.add_argument("--data-dir", help="folder of the database; else ECG_DATA/NAME, else datasets/NAME")
+    parser.add_argument("--download", action="store_true", default=None, help="fetch what is missing first")
+    parser.add_argument("--skip-broken", action="store_true", default=None, help="leave damaged records out")
 
 
 def read_data(config, options):

@@ -1,20 +1,13 @@
 """WFDB files: one record read and checked against its header, or thousands on all cores."""
 
-import contextlib
-import multiprocessing
 import re
-import signal
-import sys
-import types
 from collections import Counter
-from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import wfdb
-from wfdb.io import _header
+from joblib import Parallel, delayed
 from wfdb.io._signal import INVALID_SAMPLE_VALUE
 
 CHUNK = 64  # records a worker reads at once
@@ -97,38 +90,9 @@ def _units(path, record):
 
 def read_chunks(folder, names):
     """Yield lists of (name, Record or what is wrong with it) in order; read on all cores where that pays."""
-    chunks = [names[start : start + CHUNK] for start in range(0, len(names), CHUNK)]
-    if len(names) < WORKERS_FROM:
-        yield from map(partial(_read_chunk, folder), chunks)
-        return
-    with _hidden_main():
-        # Not forked: TensorFlow, when the caller has imported it, has threads that a fork would leave with held locks.
-        context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(mp_context=context, initializer=_start_worker)
-        read = pool.map(partial(_read_chunk, folder), chunks)
-    try:
-        yield from read
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-@contextlib.contextmanager
-def _hidden_main():
-    """Without this, workers would run the caller's script: seconds of imports, endless where it has no guard."""
-    main, sys.modules["__main__"] = sys.modules["__main__"], types.ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = main
-
-
-def _start_worker():
-    """Leave Ctrl-C to the parent; and give wfdb dicts for the tables that take nine tenths of its time."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    for name in ("RECORD_SPECS", "SIGNAL_SPECS"):
-        table = getattr(_header, name)
-        cells = {(row, column): table.loc[row, column] for row in table.index for column in table.columns}
-        setattr(_header, name, types.SimpleNamespace(index=list(table.index), loc=cells))
+    chunks = (names[start : start + CHUNK] for start in range(0, len(names), CHUNK))
+    workers = -1 if len(names) >= WORKERS_FROM else 1
+    yield from Parallel(workers, return_as="generator")(delayed(_read_chunk)(folder, chunk) for chunk in chunks)
 
 
 def _read_chunk(folder, names):

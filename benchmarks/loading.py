@@ -87,7 +87,10 @@ def measure_epoch(folder, names, cache):
 
 
 def draw_epoch(folder, names, cache):
-    """Every record once, in random batches of 64 in float32."""
+    """Every record once, in random batches of 64 in float32.
+
+    The peak counts the pages of the cache file too, which the system takes back when it needs them.
+    """
     before = peak_memory()
     start = time.perf_counter()
     signals = records.read(folder, names, cache).signals

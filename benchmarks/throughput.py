@@ -166,13 +166,12 @@ def measure_in_turn(variants, records, steps):
 
 
 def summarize(measured):
-    """Records a second of each variant and work: median, slowest and fastest turn, and how many times PyTorch's."""
+    """Records a second of each variant and work: median, least and most of the turns, and how many times PyTorch's."""
     if measured["parameters"].nunique() > 1:
         raise ValueError(f"one architecture was expected, but the numbers of parameters differ:\n{measured}")
-    speeds = measured.groupby(["variant", "work"], sort=False)["speed"]
-    table = speeds.agg(records_a_second="median", slowest="min", fastest="max")
-    peers = table["records_a_second"][table.index.isin(PEERS, level="variant")].groupby("work").max()
-    return table.assign(times_torch=table["records_a_second"].div(peers, level="work")).reset_index()
+    table = measured.groupby(["variant", "work"], sort=False)["speed"].agg(["median", "min", "max"])
+    peers = table["median"][table.index.isin(PEERS, level="variant")].groupby("work").max()
+    return table.assign(times_torch=table["median"].div(peers, level="work")).reset_index()
 
 
 def main():
@@ -188,7 +187,7 @@ def main():
     # A B A B, so that a slow minute of the machine meets all variants.
     measured = measure_in_turn(options.variants * options.turns, options.batch, options.steps)
     table = summarize(measured)
-    print(f"the same {measured['parameters'][0]:,} trainable parameters in each variant")
+    print(f"records a second; the same {measured['parameters'][0]:,} trainable parameters in each variant")
     print(table.round(2).to_string(index=False))
     path = ROOT / "results" / "throughput.json"
     path.parent.mkdir(exist_ok=True)

@@ -74,6 +74,15 @@ def test_a_function_can_choose_among_the_published_files(server, target):
     assert set(files_in(target)) == {"records/7.dat", "records/17.dat"}
 
 
+def test_threads_that_make_the_same_folder_do_not_trip_over_one_another(server, target, monkeypatch):
+    def another_was_quicker(path, **_):
+        raise FileExistsError(path)
+
+    monkeypatch.setattr("pooch.core.os.makedirs", another_was_quicker)
+    downloads.fetch(server.url, target, list(CONTENTS))
+    assert files_in(target) == CONTENTS
+
+
 def test_what_is_there_is_not_fetched_again_but_what_was_damaged_is(server, target):
     downloads.fetch(server.url, target, list(CONTENTS))
     (target / "notes.txt").write_bytes(b"damaged")

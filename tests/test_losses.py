@@ -56,11 +56,9 @@ def test_half_precision_probabilities_give_a_float32_loss(precision):
         )
 
 
-def test_losses_agree_with_those_of_keras_where_they_coincide():
-    hypothesis = pytest.importorskip("hypothesis")
+def test_losses_agree_with_those_of_keras_where_they_coincide(hypothesis):
     numbers = hypothesis.strategies.floats(0, 1)
 
-    @hypothesis.settings(max_examples=25, deadline=None)
     @hypothesis.given(numbers, numbers, numbers, hypothesis.strategies.floats(0, 5))
     def agree(first, second, alpha, gamma):
         probabilities = np.array([[first, second], [second, first]], "float32")

@@ -18,8 +18,9 @@ NAMES = ["part/a", "part/b", "part/c"]
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, monkeypatch):
     """Three records of four samples and two leads; 1000 units are 1 mV."""
+    monkeypatch.delenv("ECG_CACHE", raising=False)
     for i, name in enumerate(NAMES):
         write(tmp_path, name, [[i, 10 * i], [1000, 2000], [-3, 4], [5, 6]])
     return tmp_path
@@ -73,12 +74,15 @@ def test_a_changed_record_is_read_anew_and_the_old_cache_removed(folder):
     assert len(caches(folder)) == 2 and not set(caches(folder)) & set(before)
 
 
-def test_a_changed_record_of_the_same_size_and_another_time_is_read_anew(folder):
-    records.read(folder, NAMES)
-    os.utime(folder / "part/b.dat", ns=(1, 1))
-    before = caches(folder)
-    records.read(folder, NAMES)
-    assert caches(folder) != before
+def test_a_file_of_another_time_or_only_another_size_is_read_anew(folder):
+    header = folder / "part/b.hea"
+    seen = []
+    for content, nanoseconds in [(b"", 1), (b"", 2), (b"# mended\n", 2)]:
+        header.write_bytes(header.read_bytes() + content)
+        os.utime(header, ns=(nanoseconds, nanoseconds))
+        records.read(folder, NAMES)
+        seen += caches(folder)
+    assert len(set(seen)) == 6  # two files each time
 
 
 def test_the_cache_of_other_records_in_the_folder_stays(folder, monkeypatch):
@@ -108,6 +112,10 @@ def cut(samples, manifest):
     samples.write_bytes(samples.read_bytes()[:-1])
 
 
+def lengthened(samples, manifest):
+    samples.write_bytes(samples.read_bytes() + b"xx")
+
+
 def foreign(samples, manifest):
     samples.write_bytes(bytes(reversed(samples.read_bytes())))
 
@@ -124,7 +132,7 @@ def changed(samples, manifest):
     manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"gains": [[1, 1]] * 3}))
 
 
-@pytest.mark.parametrize("damage", [cut, foreign, unreadable, not_a_manifest, changed])
+@pytest.mark.parametrize("damage", [cut, lengthened, foreign, unreadable, not_a_manifest, changed])
 def test_a_damaged_cache_is_built_anew_with_one_line(folder, damage, capsys):
     expected = records.read(folder, NAMES).signals[:]
     damage(next((folder / ".cache").glob("*.samples")), next((folder / ".cache").glob("*.json")))

@@ -135,11 +135,12 @@ def test_windows_are_averaged_over_halves_that_overlap(data):
     card = training.describe(TINY, data, data.rows("train"))
     rows = data.rows("validation")[:2]
 
-    def mean_of_window(inputs, training):  # a "model" whose probability is the mean of lead I
-        return np.mean(inputs[0][:, :, :1], axis=1)
+    class MeanOfLeadI:
+        def predict_on_batch(self, inputs):
+            return inputs[0][:, :, :1].mean(axis=1)
 
     expected = [np.mean([data.signals[row, s : s + 400, 0].mean() for s in (0, 200, 400, 600)]) for row in rows]
-    averaged = training.predict_rows(mean_of_window, data, rows, card, window=400)
+    averaged = training.predict_rows(MeanOfLeadI(), data, rows, card, window=400)
     np.testing.assert_allclose(averaged[:, 0], expected, atol=1e-6)
 
 

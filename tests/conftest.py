@@ -1,0 +1,33 @@
+"""What several test files share: the real PTB-XL, and hypothesis where it is installed."""
+
+import pandas as pd
+import pytest
+
+import dataset
+
+
+@pytest.fixture(scope="session")
+def ptbxl():
+    """Folder of the real PTB-XL, whole or in part; tests that ask for it carry the marker `real_data`."""
+    folder = dataset.folder("ptbxl")
+    if not (folder / "ptbxl_database.csv").exists():
+        pytest.skip(f"no PTB-XL in {folder}; ECG_DATA can name the folder that holds ptbxl/")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def whole_ptbxl(ptbxl):
+    """The same, if it has all the records that published counts are about."""
+    count = len(pd.read_csv(ptbxl / "ptbxl_database.csv"))
+    if count != 21799:
+        pytest.skip(f"the counts are of all 21,799 records, but {ptbxl} has {count:,}")
+    return ptbxl
+
+
+@pytest.fixture(scope="session")
+def hypothesis():
+    """Hypothesis, quick and the same in every run; a test that asks for it is skipped where it is not installed."""
+    module = pytest.importorskip("hypothesis")
+    module.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
+    module.settings.load_profile("quick")
+    return module

@@ -1,0 +1,112 @@
+"""Scores worked out by hand, and thresholds that do what they are chosen for."""
+
+import numpy as np
+import pytest
+from sklearn.metrics import f1_score
+
+import metrics
+
+# Positive against negative: 0.35 > 0.1, 0.35 < 0.4, 0.8 > 0.1, 0.8 > 0.4: three of four pairs in order.
+LABELS = np.array([[0], [0], [1], [1]])
+PROBABILITIES = np.array([[0.1], [0.4], [0.35], [0.8]])
+
+
+def beside(first, second):
+    """The columns of two classes."""
+    return np.column_stack([first, second])
+
+
+def test_auc_is_the_share_of_pairs_in_order():
+    assert metrics.macro_auc(LABELS, PROBABILITIES) == 0.75
+
+
+def test_a_tie_is_half_in_order():
+    assert metrics.macro_auc(np.array([[0], [1]]), np.array([[0.3], [0.3]])) == 0.5
+
+
+def test_macro_auc_is_the_mean_over_classes_however_many_records_each_has():
+    rare = [1, 0, 0, 0]
+    in_order = [0.09, 0.01, 0.02, 0.03]  # 1, although all are low
+    assert metrics.macro_auc(beside(LABELS, rare), beside(PROBABILITIES, in_order)) == (0.75 + 1) / 2
+
+
+@pytest.mark.parametrize("everywhere", [0, 1])
+def test_a_class_that_all_or_no_records_have_is_left_out_of_the_macro_auc(everywhere):
+    labels = beside(LABELS, [everywhere] * 4)
+    assert metrics.present(labels).tolist() == [True, False]
+    assert metrics.macro_auc(labels, beside(PROBABILITIES, [0.1, 0.2, 0.3, 0.4])) == 0.75
+
+
+def test_without_any_class_to_judge_there_is_no_auc():
+    with pytest.raises(ValueError, match="no class has both positive and negative records among 4"):
+        metrics.macro_auc(beside([0] * 4, [1] * 4), beside(PROBABILITIES, PROBABILITIES))
+
+
+def test_the_threshold_with_the_highest_f1_lies_halfway_below_the_last_one_decided():
+    # Precision, recall, F1 from 0.1 on: 1/2, 1, 2/3; from 0.35: 2/3, 1, 4/5; from 0.4: 1/2 each; from 0.8: 1, 1/2, 2/3.
+    assert metrics.choose_thresholds(LABELS, PROBABILITIES) == [pytest.approx((0.35 + 0.1) / 2)]
+
+
+def test_the_threshold_under_the_lowest_probability_is_half_of_it():
+    assert metrics.choose_thresholds(np.array([[0], [1]]), np.array([[0.9], [0.2]])) == [pytest.approx(0.1)]
+
+
+def test_a_class_that_all_or_no_records_have_gets_one_half():
+    labels = np.column_stack([LABELS, [0] * 4, [1] * 4])
+    probabilities = np.repeat(PROBABILITIES, 3, axis=1)
+    assert metrics.choose_thresholds(labels, probabilities) == [pytest.approx(0.225), 0.5, 0.5]
+
+
+def test_a_threshold_between_two_neighbouring_float32_probabilities_still_parts_them():
+    low = np.float32(0.5)
+    probabilities = np.array([[low], [np.nextafter(low, np.float32(1))]])
+    (threshold,) = metrics.choose_thresholds(np.array([[0], [1]]), probabilities)
+    assert (probabilities >= np.asarray([threshold])).ravel().tolist() == [False, True]
+
+
+def test_a_chosen_threshold_has_no_lower_f1_than_one_half(hypothesis):
+    strategies = hypothesis.strategies
+    records = strategies.tuples(strategies.integers(0, 1), strategies.floats(0, 1, width=32))
+
+    @hypothesis.given(strategies.lists(records, min_size=2, max_size=30))
+    def holds(drawn):
+        labels, probabilities = np.array(drawn, "float32").T[:, :, None]
+        chosen, half = (
+            f1_score(labels, probabilities >= np.asarray(thresholds), zero_division=0)
+            for thresholds in (metrics.choose_thresholds(labels, probabilities), [0.5])
+        )
+        assert chosen >= half
+
+    holds()
+
+
+def test_all_scores_of_four_records_worked_out_by_hand():
+    labels = np.array([[1, 0], [1, 1], [0, 1], [0, 0]])
+    probabilities = np.array([[0.9, 0.6], [0.4, 0.7], [0.6, 0.8], [0.1, 0.3]])
+    # Of the first class one is found, one missed and one false; of the second two are found and one is false.
+    assert metrics.scores(labels, probabilities, (0.5, 0.5)) == pytest.approx(
+        {
+            "macro_auc": (3 / 4 + 1) / 2,  # 0.4 lies under 0.6
+            "macro_precision": (1 / 2 + 2 / 3) / 2,
+            "macro_recall": (1 / 2 + 1) / 2,
+            "macro_f1": (1 / 2 + 4 / 5) / 2,
+            "subset_accuracy": 1 / 4,  # the last record
+            "hamming_loss": 3 / 8,
+        }
+    )
+
+
+def test_each_class_has_its_own_threshold_and_reaching_it_is_enough():
+    labels = np.array([[1, 0], [0, 1]])
+    probabilities = np.array([[0.25, 0.5], [0.125, 0.75]])
+    assert metrics.scores(labels, probabilities, [0.25, 0.75])["subset_accuracy"] == 1
+    assert (
+        metrics.scores(labels, probabilities, [0.75, 0.25])["subset_accuracy"] == 0.5
+    )  # only the second class, in both
+
+
+def test_a_class_never_decided_counts_as_zero_without_a_warning(recwarn):
+    labels = np.array([[1, 1], [0, 0]])
+    scores = metrics.scores(labels, np.array([[0.9, 0.4], [0.1, 0.3]]), (0.5, 0.5))
+    assert (scores["macro_precision"], scores["macro_recall"], scores["macro_f1"]) == (0.5, 0.5, 0.5)
+    assert not recwarn.list

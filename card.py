@@ -2,9 +2,13 @@
 
 import json
 import os
+import platform
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import version
 from pathlib import Path
+
+import numpy as np
 
 FORMAT = 1
 SUFFIXES = (".h5", ".keras")
@@ -38,6 +42,32 @@ class Card:
     data: dict = field(default_factory=dict)
     versions: dict = field(default_factory=dict)
     format: int = FORMAT
+
+
+def describe(config, data, rows):
+    """The card of a model that is about to be trained on these rows."""
+    import keras  # here, so that reading a card needs no deep-learning library
+
+    return Card(
+        classes=data.classes,
+        multilabel=data.multilabel,
+        leads=data.leads,
+        sampling_rate=data.sampling_rate,
+        samples=data.signals.shape[1],
+        feature_names=data.feature_names,
+        feature_defaults=tuple(np.nanmedian(data.features[rows], axis=0).tolist()),
+        config=asdict(config),
+        data={
+            "source": data.source,
+            "task": data.task,
+            "licence": data.licence,
+            "checksum": data.checksum,
+            "records": {"train": len(rows), "validation": len(data.rows("validation")), "test": len(data.rows("test"))},
+            "leaks_patients": data.leaks_patients,
+        },
+        versions={name: version(name) for name in ("keras", "numpy", keras.backend.backend())}
+        | {"python": platform.python_version()},
+    )
 
 
 def save(path, model, card):
@@ -97,7 +127,7 @@ def load(path):
         FileNotFoundError: model or card is missing.
         ValueError: another kind of file, or a card that does not fit the model.
     """
-    import keras  # here, so that reading a card needs no deep-learning library
+    import keras
 
     path = Path(path)
     if path.suffix not in SUFFIXES:

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import multilabel_confusion_matrix
 
+import batches
 import card as cards
 import metrics
 import recipes
-import training
 from dataset import SPLITS
 
 
@@ -23,14 +23,14 @@ def predict_split(path, options):
     """Predictions of the model at `path` on a split of the dataset it was made for, as a dict of arrays."""
     model, card = cards.load(path)
     config = recipes.from_json(card.config)
-    data = training.read_data(config, options)
+    data = recipes.read_data(config, options)
     if data.classes != card.classes:
         raise ValueError(f"{path} knows the classes {card.classes}, but the data have {data.classes}")
     print(data)
     rows = data.rows(options.split)
     return {
         "labels": data.labels[rows],
-        "probabilities": training.predict_rows(model, data, rows, card),
+        "probabilities": batches.predict_rows(model, data, rows, card),
         "thresholds": np.array(card.thresholds),
         "threshold_goal": card.threshold_goal,
         "groups": data.groups[rows],
@@ -75,7 +75,9 @@ def as_text(report):
     ]
     for name, scores in report["classes"].items():
         (tn, fp), (fn, tp) = report["confusion_matrices"][name]
-        values = [f"{value:.3f}" for value in scores.values()] + [f"{count:,}" for count in (tp, fp, fn, tn)]
+        values = ["-" if value is None else f"{value:.3f}" for value in scores.values()] + [
+            f"{count:,}" for count in (tp, fp, fn, tn)
+        ]
         lines.append(f"| {name} | " + " | ".join(values) + " |")
     if report["leaks_patients"]:
         lines += ["", "Patients stand in several splits, so these are not the scores for new patients."]
@@ -90,7 +92,7 @@ def main(argv=None):
     parser.add_argument("--split", choices=SPLITS, default="test", help="default: %(default)s")
     parser.add_argument("--threshold", type=float, help="for all classes, instead of the card's thresholds")
     parser.add_argument("--out", type=Path, help="folder; results/MODEL when not given")
-    training.add_data_arguments(parser)
+    recipes.add_data_arguments(parser)
     options = parser.parse_args(argv)
     if (options.model is None) == (options.predictions is None):
         parser.error("name either a model or, with --from, its predictions")

@@ -54,13 +54,13 @@ def scores(labels, probabilities, thresholds):
 
 
 def class_scores(labels, probabilities, thresholds):
-    """AUC (NaN where the class is not present), precision, recall and F1 of each class, as a list of dicts."""
+    """AUC (None where the class is not present), precision, recall and F1 of each class, as a list of dicts."""
     decisions = (probabilities >= np.asarray(thresholds)).astype(int)
     there = present(labels)
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(labels, decisions, average=None, zero_division=0)
     return [
         {
-            "auc": float(metrics.roc_auc_score(labels[:, i], probabilities[:, i])) if there[i] else float("nan"),
+            "auc": float(metrics.roc_auc_score(labels[:, i], probabilities[:, i])) if there[i] else None,
             "precision": float(precision[i]),
             "recall": float(recall[i]),
             "f1": float(f1[i]),

@@ -4,6 +4,8 @@ import argparse
 import types
 from dataclasses import dataclass, field, fields, replace
 
+import dataset as datasets
+
 
 def setting(default, text):
     """A Config field whose help text is what `--help` shows."""
@@ -119,6 +121,21 @@ def from_arguments(options):
     """The Config that parsed flags ask for."""
     given = {item.name: getattr(options, item.name) for item in fields(Config)}
     return choose(**{name: _frozen(value) for name, value in given.items() if value is not None})
+
+
+def add_data_arguments(parser):
+    """Flags that say where recordings are and what to do about missing and damaged ones."""
+    parser.add_argument("--data-dir", help="folder of the database; else ECG_DATA/NAME, else datasets/NAME")
+    parser.add_argument("--download", action="store_true", default=None, help="fetch what is missing first")
+    parser.add_argument("--skip-broken", action="store_true", default=None, help="leave damaged records out")
+
+
+def read_data(config, options):
+    """The Dataset of a Config; options that the user did not give are left to its reader."""
+    given = {name: getattr(config, name) for name in ("sampling_rate", "minimum_likelihood")}
+    given |= {name: getattr(options, name) for name in ("download", "skip_broken")}
+    given = {name: value for name, value in given.items() if value is not None}
+    return datasets.load(config.dataset, config.task, options.data_dir, **given)
 
 
 def from_json(values):

@@ -2,10 +2,8 @@
 
 import argparse
 import json
-import platform
 import sys
-from dataclasses import asdict, fields, replace
-from importlib.metadata import version
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -14,13 +12,12 @@ import pandas as pd
 
 import augmentation
 import balance
+import batches
 import card as cards
-import dataset
 import losses
 import metrics
 import models
 import plots
-import preprocessing
 import recipes
 
 BEST = {"monitor": "val_macro_auc", "mode": "max"}
@@ -47,87 +44,25 @@ OPTIMIZERS = {
 }
 
 
-class Batches(keras.utils.PyDataset):
-    """Training batches whose order, crops and augmentation depend on (seed, epoch) alone, so that a run can resume."""
-
-    def __init__(self, data, rows, config, card):
-        super().__init__()
-        self.data, self.rows, self.config, self.card = data, rows, config, card
-        self.crop = crop_samples(config, card)
-        self.epoch = 0
-
-    def __len__(self):
-        # What is left over after the last full batch has its turn in another epoch's order.
-        return max(1, len(self.rows) // self.config.batch_size)
-
-    def __getitem__(self, index):
-        size = self.config.batch_size
-        order = np.random.default_rng((self.config.seed, self.epoch)).permutation(self.rows)
-        rows = order[index * size : (index + 1) * size]
-        rng = np.random.default_rng((self.config.seed, self.epoch, index))
-        signals, features = inputs_of(self.data, rows, self.card)
-        batch = augmentation.Batch(random_crops(signals, self.crop, rng), features, self.data.labels[rows])
-        batch = augmentation.apply(self.config.augmentation, batch, rng, self.card.sampling_rate)
-        return as_inputs(batch.signals, batch.features), batch.labels
-
-
-def crop_samples(config, card):
-    """Samples that the network sees in training."""
-    return min(round(config.crop * card.sampling_rate), card.samples) if config.crop else card.samples
-
-
-def random_crops(signals, samples, rng):
-    """A stretch of `(records, samples, leads)` from each record, at a random place."""
-    starts = rng.integers(0, signals.shape[1] - samples + 1, size=len(signals))
-    return np.stack([record[start : start + samples] for record, start in zip(signals, starts, strict=True)])
-
-
-def inputs_of(data, rows, card):
-    """Signals `(rows, samples, leads)` and features `(rows, features)` as the model of `card` wants them."""
-    signals = preprocessing.prepare(data.signals[rows], data.leads, data.sampling_rate, card)
-    return signals, preprocessing.fill_features(data.features[rows], card.feature_defaults)
-
-
-def as_inputs(signals, features):
-    """What Keras is given: the features only if there are any."""
-    return (signals, features) if features.shape[1] else signals
-
-
-def predict_rows(model, data, rows, card, window=None, batch_size=128):
-    """Probabilities `(rows, classes)` of some records of a Dataset.
-
-    With `window`, the model takes so many samples, and a record's probability is the mean over windows that overlap
-    by half.
-    """
-    window = window or card.samples
-    starts = range(0, card.samples - window + 1, max(1, window // 2))
-    parts = []
-    for first in range(0, len(rows), batch_size):
-        signals, features = inputs_of(data, rows[first : first + batch_size], card)
-        windows = [model.predict_on_batch(as_inputs(signals[:, start : start + window], features)) for start in starts]
-        parts.append(np.mean(windows, axis=0))
-    return np.concatenate(parts)
-
-
 class Validation(keras.callbacks.Callback):
     """Scores the network that would be saved, on whole validation records, after each epoch."""
 
-    def __init__(self, batches, whole, rows):
+    def __init__(self, feed, whole, rows):
         super().__init__()
-        self.batches, self.whole, self.rows = batches, whole, rows
+        self.feed, self.whole, self.rows = feed, whole, rows
 
     def on_epoch_begin(self, epoch, logs=None):
-        self.batches.epoch = epoch
+        self.feed.epoch = epoch
 
     def on_epoch_end(self, epoch, logs=None):
         if not np.isfinite(logs["loss"]):
             raise FloatingPointError(
                 f"the loss became {logs['loss']} in epoch {epoch + 1}; try a --learning-rate of a third of "
-                f"{self.batches.config.learning_rate:g}, or look for extreme samples in the data"
+                f"{self.feed.config.learning_rate:g}, or look for extreme samples in the data"
             )
-        data = self.batches.data
+        data = self.feed.data
         self.whole.set_weights(self.model.get_weights())
-        probabilities = predict_rows(self.whole, data, self.rows, self.batches.card)
+        probabilities = batches.predict_rows(self.whole, data, self.rows, self.feed.card)
         labels = data.labels[self.rows]
         logs["val_loss"] = float(np.mean(keras.ops.convert_to_numpy(self.model.loss(labels, probabilities))))
         logs["val_macro_auc"] = metrics.macro_auc(labels, probabilities)
@@ -139,9 +74,9 @@ class State(keras.callbacks.Callback):
     Weights, optimizer and the states of the seed generators are variables; the other callbacks keep numbers.
     """
 
-    def __init__(self, folder, config, others):
+    def __init__(self, folder, card, others):
         super().__init__()
-        self.folder, self.config = folder, config
+        self.folder, self.card = folder, card
         self.others = {type(callback).__name__: callback for callback in others}
         self.log, self.counters = [], {}
 
@@ -155,8 +90,9 @@ class State(keras.callbacks.Callback):
             name: {key: value for key, value in vars(callback).items() if isinstance(value, (int, float))}
             for name, callback in self.others.items()
         }
-        about = {"config": asdict(self.config), "log": self.log, "counters": numbers}
-        arrays = {f"variable{i}": value for i, value in enumerate(self._values())}
+        about = {"run": self._run(), "log": self.log, "counters": numbers}
+        variables = enumerate(self._variables())
+        arrays = {f"variable{i}": keras.ops.convert_to_numpy(variable) for i, variable in variables}
         with cards.whole(self.folder / STATE) as temporary, open(temporary, "wb") as file:
             np.savez(file, about=json.dumps(about), **arrays)
         with cards.whole(self.folder / "log.csv") as temporary:
@@ -168,29 +104,36 @@ class State(keras.callbacks.Callback):
     def _variables(self):
         return self.model.variables + self.model.optimizer.variables
 
-    def _values(self):
-        return [keras.ops.convert_to_numpy(variable) for variable in self._variables()]
+    def _run(self):
+        return json.loads(json.dumps(self.card.config | {"data": self.card.data}))  # as it comes back from the file
 
     def restore(self, model):
         """Bring `model`, its optimizer and the callbacks to the end of the last finished epoch.
 
         Raises:
-            FileNotFoundError: there is nothing to resume. ValueError: it was a run with other settings.
+            FileNotFoundError: there is nothing to resume.
+            ValueError: it was a run with other settings or other data.
         """
-        path = self.folder / STATE
-        if not path.exists():
+        if not (self.folder / STATE).exists():
             raise FileNotFoundError(f"nothing to resume in {self.folder}; start without --resume")
-        with np.load(path) as saved:
+        with np.load(self.folder / STATE) as saved:
             about = json.loads(str(saved["about"]))
-            check_same(recipes.from_json(about["config"]), self.config)
+            check_same(about["run"], self._run())
             self.set_model(model)
             for i, variable in enumerate(self._variables()):
                 variable.assign(saved[f"variable{i}"])
         self.log, self.counters = about["log"], about["counters"]
 
-    def finished(self):
-        """Whether early stopping has ended the run."""
-        return bool(self.counters.get("EarlyStopping", {}).get("stopped_epoch"))
+    def check_free(self):
+        """Refuse to overwrite a run that can still go on."""
+        if (self.folder / STATE).exists():
+            with np.load(self.folder / STATE) as saved:
+                about = json.loads(str(saved["about"]))
+            if next_epoch(about["log"], about["counters"], about["run"]["epochs"]) < about["run"]["epochs"]:
+                raise ValueError(
+                    f"{self.folder} holds an unfinished run of {len(about['log'])} epochs; go on with --resume, "
+                    "name another folder with --out, or delete it"
+                )
 
     def best_file(self):
         """The weights of the best epoch so far."""
@@ -198,11 +141,16 @@ class State(keras.callbacks.Callback):
         return self.folder / f"best-{best['epoch']:03d}.weights.h5"
 
 
+def next_epoch(log, counters, epochs):
+    """The epoch to go on with, counted from 0; `epochs` if early stopping has ended the run."""
+    return epochs if counters.get("EarlyStopping", {}).get("stopped_epoch") else len(log)
+
+
 def check_same(before, now):
-    """Refuse to go on with a run under other settings."""
-    differ = [item.name for item in fields(now) if getattr(before, item.name) != getattr(now, item.name)]
+    """Refuse to go on with a run under other settings, or on other data."""
+    differ = [name for name in now if before.get(name) != now[name]]
     if differ:
-        was = ", ".join(f"{name} {getattr(before, name)} (now {getattr(now, name)})" for name in differ)
+        was = ", ".join(f"{name} {before.get(name)} (now {now[name]})" for name in differ)
         raise ValueError(f"cannot resume: that run has other settings: {was}; use them, or start without --resume")
 
 
@@ -232,30 +180,6 @@ def training_rows(data, config):
     return rows[np.isin(data.groups[rows], chosen)]
 
 
-def describe(config, data, rows):
-    """The card of a model that is about to be trained on these rows."""
-    return cards.Card(
-        classes=data.classes,
-        multilabel=data.multilabel,
-        leads=data.leads,
-        sampling_rate=data.sampling_rate,
-        samples=data.signals.shape[1],
-        feature_names=data.feature_names,
-        feature_defaults=tuple(np.nanmedian(data.features[rows], axis=0).tolist()),
-        config=asdict(config),
-        data={
-            "source": data.source,
-            "task": data.task,
-            "licence": data.licence,
-            "checksum": data.checksum,
-            "records": {"train": len(rows), "validation": len(data.rows("validation")), "test": len(data.rows("test"))},
-            "leaks_patients": data.leaks_patients,
-        },
-        versions={name: version(name) for name in ("keras", "numpy", keras.backend.backend())}
-        | {"python": platform.python_version()},
-    )
-
-
 def train(config, data, folder, save_as=None, resume=False, tensorboard=False):
     """Train on the training split, keep the weights that are best on validation; returns the path of the saved model.
 
@@ -268,42 +192,40 @@ def train(config, data, folder, save_as=None, resume=False, tensorboard=False):
         ValueError: unknown names, settings that do not fit. FloatingPointError: the loss is no longer a number.
     """
     check(config)
-    folder.mkdir(parents=True, exist_ok=True)
-    start_over(config)
+    set_seeds(config)
     rows, validation = training_rows(data, config), data.rows("validation")
-    card = describe(config, data, rows)
+    card = cards.describe(config, data, rows)
     warn_about_absent(data, validation)
-    batches = Batches(data, rows, config, card)
+    feed = batches.Batches(data, rows, config, card)
     model, whole = build(config, data, rows, card)
-    compile_model(model, config, data.labels[rows], len(batches))
-    callbacks = callbacks_of(config, folder, batches, whole, validation, tensorboard)
+    compile_model(model, config, data.labels[rows], len(feed))
+    callbacks = callbacks_of(config, folder, feed, whole, validation, tensorboard)
     state = callbacks[-1]
-    if resume:
-        state.restore(model)
-    try:
-        first = config.epochs if state.finished() else len(state.log)
-        verbose = 1 if sys.stdout.isatty() else 2  # a bar for a person, a line an epoch for a log
-        model.fit(
-            batches,
-            epochs=config.epochs,
-            initial_epoch=first,
-            callbacks=callbacks,
-            shuffle=False,
-            verbose=verbose,
-        )
-    except KeyboardInterrupt:
-        if not state.log:
-            raise
-        print(f"\ninterrupted: keeping the best of {len(state.log)} finished epochs; --resume goes on from here")
+    state.restore(model) if resume else state.check_free()
+    folder.mkdir(parents=True, exist_ok=True)
+    fit(model, feed, callbacks)
     model.load_weights(state.best_file())
     whole.set_weights(model.get_weights())
-    card = judge(whole, data, validation, card)
+    card = judge(card, data, validation, whole, model if config.crop else None)
     plots.training_curve(pd.DataFrame(state.log), folder / "training.png")
     return cards.save(save_as or folder / "model.h5", whole, card)
 
 
-def start_over(config):
-    """Seeds, determinism and precision, for the whole process."""
+def fit(model, feed, callbacks):
+    """Train until the last epoch, until early stopping, or until Ctrl-C after at least one epoch."""
+    state, epochs = callbacks[-1], feed.config.epochs
+    first = next_epoch(state.log, state.counters, epochs)
+    verbose = 1 if sys.stdout.isatty() else 2  # a bar for a person, a line an epoch for a log
+    try:
+        model.fit(feed, epochs=epochs, initial_epoch=first, callbacks=callbacks, shuffle=False, verbose=verbose)
+    except KeyboardInterrupt:
+        if not state.log:
+            raise
+        print(f"\ninterrupted: keeping the best of {len(state.log)} finished epochs; --resume goes on from here")
+
+
+def set_seeds(config):
+    """Seeds of Python, NumPy and the backend; and its slower, deterministic operations where asked for."""
     keras.utils.set_random_seed(config.seed)
     if config.deterministic and keras.backend.backend() == "tensorflow":
         import tensorflow  # Keras has no call of its own for this
@@ -314,10 +236,10 @@ def start_over(config):
 def build(config, data, rows, card):
     """The network for training crops, and the same for whole records, in float32, as it will be saved."""
     sample = rows[:: max(1, len(rows) // 2048)]  # two thousand records measure a mean well enough
-    scales = models.scales_of(*inputs_of(data, sample, card))
+    scales = models.scales_of(*batches.inputs_of(data, sample, card))
     keras.config.set_dtype_policy(config.precision)
     sizes = len(card.leads), len(card.classes), scales, card.multilabel
-    model = models.build(config, crop_samples(config, card), *sizes)
+    model = models.build(config, batches.crop_samples(config, card), *sizes)
     keras.config.set_dtype_policy("float32")
     return model, models.build(config, card.samples, *sizes)
 
@@ -332,7 +254,7 @@ def compile_model(model, config, labels, steps_per_epoch):
     model.optimizer.build(model.trainable_variables)
 
 
-def callbacks_of(config, folder, batches, whole, validation, tensorboard):
+def callbacks_of(config, folder, feed, whole, validation, tensorboard):
     """Validation before the others, since they watch its score; State last, since it saves theirs."""
     watching = [
         keras.callbacks.EarlyStopping(patience=config.patience, **BEST),
@@ -343,8 +265,8 @@ def callbacks_of(config, folder, batches, whole, validation, tensorboard):
     if config.schedule == "plateau":
         watching.append(keras.callbacks.ReduceLROnPlateau(patience=max(1, config.patience // 2), factor=0.3, **BEST))
     board = [keras.callbacks.TensorBoard(folder / "tensorboard")] if tensorboard else []
-    scoring = [keras.callbacks.TerminateOnNaN(), Validation(batches, whole, validation)]
-    return [*scoring, *watching, *board, State(folder, config, watching)]
+    scoring = [keras.callbacks.TerminateOnNaN(), Validation(feed, whole, validation)]
+    return [*scoring, *watching, *board, State(folder, feed.card, watching)]
 
 
 def warn_about_absent(data, validation):
@@ -359,20 +281,28 @@ def warn_about_absent(data, validation):
         )
 
 
-def judge(model, data, validation, card):
-    """The card with thresholds chosen on validation, and the scores there."""
+def judge(card, data, validation, whole, crops=None):
+    """The card with thresholds chosen on validation, and the scores there.
+
+    Args:
+        whole: the network for whole records, which is saved.
+        crops: the same for crops, to see what averaging windows of a record would give.
+    """
     labels = data.labels[validation]
-    probabilities = predict_rows(model, data, validation, card)
+    probabilities = batches.predict_rows(whole, data, validation, card)
     thresholds = metrics.choose_thresholds(labels, probabilities)
-    scores = metrics.scores(labels, probabilities, thresholds)
-    return replace(card, thresholds=tuple(thresholds), threshold_goal="f1", scores={"validation": scores})
+    scores = {"validation": metrics.scores(labels, probabilities, thresholds)}
+    if crops:
+        averaged = batches.predict_rows(crops, data, validation, card, window=crops.input_shape[0][1])
+        scores["validation_windows"] = metrics.scores(labels, averaged, metrics.choose_thresholds(labels, averaged))
+    return replace(card, thresholds=tuple(thresholds), threshold_goal="f1", scores=scores)
 
 
 def arguments(argv):
     """The Config and the other options that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
     recipes.add_arguments(parser)
-    add_data_arguments(parser)
+    recipes.add_data_arguments(parser)
     parser.add_argument("--out", type=Path, help="folder of the run; results/RECIPE when not given")
     parser.add_argument("--save-as", type=Path, help="path of the model; model.h5 in the run's folder when not given")
     parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch of that folder")
@@ -381,27 +311,12 @@ def arguments(argv):
     return recipes.from_arguments(options), options
 
 
-def add_data_arguments(parser):
-    """Flags that say where recordings are and what to do about missing and damaged ones."""
-    parser.add_argument("--data-dir", help="folder of the database; else ECG_DATA/NAME, else datasets/NAME")
-    parser.add_argument("--download", action="store_true", default=None, help="fetch what is missing first")
-    parser.add_argument("--skip-broken", action="store_true", default=None, help="leave damaged records out")
-
-
-def read_data(config, options):
-    """The Dataset of a Config; options that the user did not give are left to its reader."""
-    names = ("sampling_rate", "minimum_likelihood", "download", "skip_broken")
-    values = {name: getattr(config, name, None) or getattr(options, name, None) for name in names}
-    given = {name: value for name, value in values.items() if value is not None}
-    return dataset.load(config.dataset, config.task, options.data_dir, **given)
-
-
 def main(argv=None):
     """The command."""
     config, options = arguments(argv)
     print(config)
-    check(config)
-    data = read_data(config, options)
+    check(config)  # before the recordings are read, which may take a while
+    data = recipes.read_data(config, options)
     print(data)
     folder = options.out or Path("results") / config.recipe
     path = train(config, data, folder, options.save_as, options.resume, options.tensorboard)
@@ -415,3 +330,5 @@ if __name__ == "__main__":
         main()
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"training: {error}")
+    except KeyboardInterrupt:
+        sys.exit("training: interrupted before the first epoch had ended, so there is nothing to keep")

@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 import augmentation
+import batches as batching
 import card as cards
 import dataset
 import losses
@@ -50,10 +51,10 @@ def trained(data, tmp_path_factory):
     return folder
 
 
-def batches(data, **changes):
+def feed(data, **changes):
     config = replace(TINY, **changes)
     rows = data.rows("train")
-    return training.Batches(data, rows, config, training.describe(config, data, rows))
+    return batching.Batches(data, rows, config, cards.describe(config, data, rows))
 
 
 def test_a_run_leaves_model_card_log_and_curve(trained):
@@ -75,8 +76,9 @@ def test_the_card_holds_the_scores_that_the_saved_model_has_on_validation(traine
     rows = data.rows("validation")
     probabilities = model.predict([data.signals[rows], np.nan_to_num(data.features[rows], nan=50.0)], verbose=0)
     known = ~np.isnan(data.features[rows]).any(axis=1)
-    np.testing.assert_allclose(training.predict_rows(model, data, rows, card)[known], probabilities[known], atol=1e-5)
+    np.testing.assert_allclose(batching.predict_rows(model, data, rows, card)[known], probabilities[known], atol=1e-5)
     log = pd.read_csv(trained / "log.csv")
+    assert set(card.scores) == {"validation", "validation_windows"}
     assert card.scores["validation"]["macro_auc"] == pytest.approx(log["val_macro_auc"].max(), abs=1e-6)
 
 
@@ -88,7 +90,7 @@ def test_unknown_features_take_the_training_median_which_is_in_the_card(trained,
 
 def test_crops_are_stretches_of_their_own_record():
     signals = np.arange(20, dtype="float32").reshape(2, 10, 1)
-    crops = training.random_crops(signals, 4, np.random.default_rng(0))
+    crops = batching.random_crops(signals, 4, np.random.default_rng(0))
     assert crops.shape == (2, 4, 1)
     for record, crop in zip(signals, crops, strict=True):
         assert crop[0] in record
@@ -96,7 +98,7 @@ def test_crops_are_stretches_of_their_own_record():
 
 
 def test_batches_are_the_same_for_the_same_seed_and_epoch_and_others_in_the_next_epoch(data):
-    first, again, other = batches(data), batches(data), batches(data)
+    first, again, other = feed(data), feed(data), feed(data)
     other.epoch = 1
     (signals, _), labels = first[1]
     np.testing.assert_array_equal(signals, again[1][0][0])
@@ -105,13 +107,13 @@ def test_batches_are_the_same_for_the_same_seed_and_epoch_and_others_in_the_next
 
 
 def test_no_record_comes_twice_in_an_epoch(data):
-    whole = batches(data, crop=0.0)
+    whole = feed(data, crop=0.0)
     seen = np.concatenate([whole[i][0][0] for i in range(len(whole))])
     assert len(np.unique(seen[:, :, 0], axis=0)) == len(seen) == 48  # 3 batches of 16
 
 
 def test_only_training_records_are_drawn(data):
-    whole = batches(data, crop=0.0)
+    whole = feed(data, crop=0.0)
     validation = {record.tobytes() for record in data.signals[data.split != "train"]}
     drawn = {record.tobytes() for i in range(len(whole)) for record in whole[i][0][0]}
     assert not drawn & validation
@@ -119,7 +121,7 @@ def test_only_training_records_are_drawn(data):
 
 @pytest.mark.parametrize("name", augmentation.AUGMENTATIONS)
 def test_every_augmentation_gives_batches_of_the_same_shape(data, name):
-    (signals, features), labels = batches(data, augmentation=(name,))[0]
+    (signals, features), labels = feed(data, augmentation=(name,))[0]
     assert (signals.shape, features.shape, labels.shape) == ((16, 100, 12), (16, 2), (16, 5))
     assert np.isfinite(signals).all() and np.isfinite(features).all()
 
@@ -132,7 +134,7 @@ def test_a_fraction_of_the_data_is_a_fraction_of_the_patients(data):
 
 
 def test_windows_are_averaged_over_halves_that_overlap(data):
-    card = training.describe(TINY, data, data.rows("train"))
+    card = cards.describe(TINY, data, data.rows("train"))
     rows = data.rows("validation")[:2]
 
     class MeanOfLeadI:
@@ -140,7 +142,7 @@ def test_windows_are_averaged_over_halves_that_overlap(data):
             return inputs[0][:, :, :1].mean(axis=1)
 
     expected = [np.mean([data.signals[row, s : s + 400, 0].mean() for s in (0, 200, 400, 600)]) for row in rows]
-    averaged = training.predict_rows(MeanOfLeadI(), data, rows, card, window=400)
+    averaged = batching.predict_rows(MeanOfLeadI(), data, rows, card, window=400)
     np.testing.assert_allclose(averaged[:, 0], expected, atol=1e-6)
 
 
@@ -190,6 +192,18 @@ def test_resuming_a_finished_run_trains_no_more(trained, data):
     before = pd.read_csv(trained / "log.csv")
     training.train(TINY, data, trained, resume=True)
     pd.testing.assert_frame_equal(pd.read_csv(trained / "log.csv"), before)
+
+
+def test_an_unfinished_run_is_not_overwritten(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "fit", lambda model, feed, callbacks: model.fit(feed, callbacks=callbacks, verbose=0))
+    training.train(TINY, data, tmp_path)  # one epoch of two
+    with pytest.raises(ValueError, match="holds an unfinished run of 1 epochs; go on with --resume"):
+        training.train(TINY, data, tmp_path)
+
+
+def test_resume_with_other_data_is_refused(trained, data):
+    with pytest.raises(ValueError, match="other settings: data .*'source': 'other'"):
+        training.train(TINY, replace(data, source="other"), trained, resume=True)
 
 
 def test_resume_with_nothing_to_resume_is_refused(data, tmp_path):

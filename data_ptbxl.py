@@ -71,15 +71,11 @@ def load(folder, task, sampling_rate=100, minimum_likelihood=0, download=False, 
         downloads.fetch(URL, folder, lambda published: wanted(published, sampling_rate))
     table, statements = read_tables(folder)
     version = VERSIONS.get(len(table), f"in part ({len(table):,} records)")
-    recordings = records.read(
-        folder,
-        list(table[FILENAMES[sampling_rate]]),
-        version=f"PTB-XL {version}",
-        skip_broken=skip_broken,
-    )
-    check_layout(recordings, sampling_rate)
+    names = table[FILENAMES[sampling_rate]]
+    expected = records.Layout(round(SECONDS * sampling_rate), LEADS, float(sampling_rate))
+    recordings = records.read(folder, names, version=version, skip_broken=skip_broken, expected=expected)
     labels, classes = labels_of(table["scp_codes"], TASKS[task](statements), minimum_likelihood)
-    readable = table[FILENAMES[sampling_rate]].isin(recordings.names).to_numpy()
+    readable = names.isin(recordings.names).to_numpy()
     kept = readable & labels.any(axis=1)
     table = table[kept]
     notes = [f"{np.sum(readable & ~kept):,} records without a label of this task left out"]
@@ -94,9 +90,7 @@ def load(folder, task, sampling_rate=100, minimum_likelihood=0, download=False, 
         sampling_rate=sampling_rate,
         groups=table["patient_id"].to_numpy().astype(int),
         split=split_of(table["strat_fold"]),
-        records=pd.DataFrame({"name": table[FILENAMES[sampling_rate]], "ecg_id": table["ecg_id"]}).reset_index(
-            drop=True
-        ),
+        records=pd.DataFrame({"name": names[kept], "ecg_id": table["ecg_id"]}).reset_index(drop=True),
         features=features_of(table),
         feature_names=("age (years)", "sex (0 male, 1 female)"),
         task=task,
@@ -138,14 +132,6 @@ def read_table(path, columns):
     if missing:
         raise ValueError(f"{path} lacks the columns {', '.join(missing)}; download it again")
     return table
-
-
-def check_layout(recordings, sampling_rate):
-    """Ten seconds of the twelve leads in the published order: labels and models rely on it."""
-    came = recordings.leads, recordings.sampling_rate, recordings.signals.shape[1]
-    expected = LEADS, sampling_rate, SECONDS * sampling_rate
-    if came != expected:
-        raise ValueError(f"PTB-XL records have leads, Hz and samples {expected}, but these files have {came}")
 
 
 def labels_of(scp_codes, class_of, minimum_likelihood=0):

@@ -158,8 +158,9 @@ def test_every_optimizer_takes_every_schedule(schedule, optimizer):
     assert training.OPTIMIZERS[optimizer](TINY, rate).learning_rate is not None
 
 
-def test_another_seed_gives_another_model(trained, data, tmp_path):
-    training.train(replace(TINY, seed=1), data, tmp_path)
+def test_another_seed_gives_another_model_and_tensorboard_is_written_on_request(trained, data, tmp_path):
+    training.train(replace(TINY, seed=1), data, tmp_path, tensorboard=True)
+    assert list((tmp_path / "tensorboard").rglob("events*"))
     assert pd.read_csv(tmp_path / "log.csv")["loss"][0] != pd.read_csv(trained / "log.csv")["loss"][0]
 
 

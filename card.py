@@ -77,7 +77,6 @@ def save(path, model, card):
     """
     path = Path(path)
     stem = path.with_suffix("") if path.suffix in SUFFIXES else path
-    stem.parent.mkdir(parents=True, exist_ok=True)
     for suffix in SUFFIXES:
         with whole(_beside(stem, suffix)) as temporary:
             model.save(temporary)
@@ -92,7 +91,8 @@ def _beside(stem, suffix):
 
 @contextmanager
 def whole(path):
-    """A temporary path to write to, renamed to `path` when all went well, removed when not."""
+    """A temporary path to write to: renamed to `path` when all went well, removed when not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".part-{os.getpid()}-{path.name}")
     try:
         yield temporary

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 from sklearn.metrics import multilabel_confusion_matrix
 
-import batches
 import card as cards
 import metrics
 import recipes
@@ -21,6 +20,8 @@ from dataset import SPLITS
 
 def predict_split(path, options):
     """Predictions of the model at `path` on a split of the dataset it was made for, as a dict of arrays."""
+    import batches  # here, since it brings Keras, which a report made from predictions does without
+
     model, card = cards.load(path)
     config = recipes.from_json(card.config)
     data = recipes.read_data(config, options)
@@ -101,7 +102,6 @@ def main(argv=None):
         predictions = dict(np.load(options.predictions))
     else:
         folder = options.out or Path("results") / options.model.stem
-        folder.mkdir(parents=True, exist_ok=True)
         predictions = predict_split(options.model, options)
         with cards.whole(folder / "predictions.npz") as temporary, open(temporary, "wb") as file:
             np.savez(file, **predictions)
@@ -109,7 +109,7 @@ def main(argv=None):
     with cards.whole(folder / "metrics.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n")
     print(as_text(result))
-    print(f"\nwritten: {folder / 'predictions.npz'}, {folder / 'metrics.json'}")
+    print(f"\nwritten to {folder}")
 
 
 if __name__ == "__main__":

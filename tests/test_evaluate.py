@@ -46,8 +46,8 @@ def test_the_text_names_the_threshold_rule_and_warns_of_a_leak():
 
 def test_the_report_can_be_made_again_from_the_predictions_alone(tmp_path, capsys):
     np.savez(tmp_path / "predictions.npz", **PREDICTIONS)
-    evaluate.main(["--from", str(tmp_path / "predictions.npz")])
-    assert json.loads((tmp_path / "metrics.json").read_text()) == evaluate.report(PREDICTIONS)
+    evaluate.main(["--from", str(tmp_path / "predictions.npz"), "--out", str(tmp_path / "again")])
+    assert json.loads((tmp_path / "again" / "metrics.json").read_text()) == evaluate.report(PREDICTIONS)
     assert "| A | 0.750 | 1.000 | 0.500 | 0.667 | 1 | 0 | 1 | 2 |" in capsys.readouterr().out
 
 

@@ -45,7 +45,8 @@ def random_crops(signals, samples, rng):
 def inputs_of(data, rows, card):
     """Signals `(rows, samples, leads)` and features `(rows, features)` as the model of `card` wants them."""
     signals = preprocessing.prepare(data.signals[rows], data.leads, data.sampling_rate, card)
-    return signals, preprocessing.fill_features(data.features[rows], card.feature_defaults)
+    columns = [data.feature_names.index(name) for name in card.feature_names]  # a model may do with fewer, or none
+    return signals, preprocessing.fill_features(data.features[rows][:, columns], card.feature_defaults)
 
 
 def as_inputs(signals, features):

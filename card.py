@@ -1,6 +1,7 @@
 """The artefact: a model file (`.h5`, `.keras`) and beside it its card, a JSON file that says how to use it."""
 
 import json
+import logging
 import os
 import platform
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ import numpy as np
 
 FORMAT = 1
 SUFFIXES = (".h5", ".keras")
+# Keras warns at each save that .h5 is its older format; it is the one that other people's code was promised.
+logging.getLogger("absl").addFilter(lambda record: "HDF5 file" not in record.getMessage())
 
 
 @dataclass(frozen=True)
@@ -24,8 +27,10 @@ class Card:
         feature_names: names and units of the second input `(batch, features)`, if any.
         feature_defaults: training medians, which stand in for unknown features.
         thresholds: probability from which a class is decided, in class order; `threshold_goal`: chosen for what.
+        temperatures: what the logits of each class are divided by to be calibrated; fitted by `evaluate`.
         config: the settings of the training run, `recipes.Config` as a dict.
         scores: name of a split to its scores. data: source, version, licence, counts. versions: of libraries.
+        log: of the training, a dict for each epoch.
     """
 
     classes: tuple
@@ -37,10 +42,12 @@ class Card:
     feature_defaults: tuple = ()
     thresholds: tuple = ()
     threshold_goal: str = ""
+    temperatures: tuple = ()
     config: dict = field(default_factory=dict)
     scores: dict = field(default_factory=dict)
     data: dict = field(default_factory=dict)
     versions: dict = field(default_factory=dict)
+    log: tuple = ()
     format: int = FORMAT
 
 
@@ -80,9 +87,14 @@ def save(path, model, card):
     for suffix in SUFFIXES:
         with whole(_beside(stem, suffix)) as temporary:
             model.save(temporary)
-    with whole(_beside(stem, ".json")) as temporary:
-        temporary.write_text(json.dumps(asdict(card), indent=1) + "\n")
+    write(_beside(stem, ".h5"), card)
     return _beside(stem, ".h5")
+
+
+def write(path, card):
+    """Write the card of the model file `path`."""
+    with whole(path.with_suffix(".json")) as temporary:
+        temporary.write_text(json.dumps(asdict(card), indent=1) + "\n")
 
 
 def _beside(stem, suffix):

@@ -1,6 +1,10 @@
-"""Scores of probabilities, and the thresholds that turn probabilities into decisions."""
+"""Scores of probabilities `(records, classes)`, the thresholds that turn them into decisions, and calibration."""
+
+from functools import partial
 
 import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import expit, logit
 from sklearn import metrics
 
 
@@ -21,20 +25,80 @@ def macro_auc(labels, probabilities):
     return float(metrics.roc_auc_score(labels[:, classes], probabilities[:, classes], average="macro"))
 
 
-def choose_thresholds(labels, probabilities):
-    """The threshold of each class with the highest F1 on these records; 0.5 where a class is not present."""
-    classes = present(labels)
-    return [_best_f1(labels[:, i], probabilities[:, i]) if classes[i] else 0.5 for i in range(labels.shape[1])]
+def choose_thresholds(labels, probabilities, goal="f1"):
+    """A threshold for each class, as a list: the best ones for a goal on these records.
+
+    Args:
+        goal: "f1" of each class; "hamming", the fewest wrong decisions; "subset", the most records with every class
+            right; "recall=0.9", the highest threshold that finds so many of the positive records; or a number, "0.5".
+
+    A class that is not present has no best threshold and gets 0.5.
+
+    Raises:
+        ValueError: an unknown goal.
+    """
+    name, _, value = goal.partition("=")
+    if name in GOALS:
+        return GOALS[name](labels, probabilities, *([float(value)] if value else []))
+    try:
+        return [float(goal)] * labels.shape[1]
+    except ValueError:
+        raise ValueError(f"no goal {goal!r} for thresholds; there are: {', '.join(GOALS)}, or a number") from None
 
 
-def _best_f1(labels, probabilities):
+def each_class(choose, labels, probabilities, *arguments):
+    """Thresholds of classes that do not depend on one another."""
+    columns = zip(present(labels), labels.T, probabilities.T.astype("float64"), strict=True)
+    return [choose(truth, column, *arguments) if there else 0.5 for there, truth, column in columns]
+
+
+def best_f1(labels, probabilities):
+    """The threshold of one class with the highest F1."""
     precision, recall, thresholds = metrics.precision_recall_curve(labels, probabilities)
     f1 = 2 * precision * recall / np.maximum(precision + recall, 1e-12)
-    best = int(np.argmax(f1[:-1]))  # the last point has no threshold
-    # Halfway to the next lower probability, so that rounding in another runtime changes no decision; in double
-    # precision, since between two neighbouring single ones there is nothing.
-    below = thresholds[best - 1] if best else 0.0
-    return (float(thresholds[best]) + float(below)) / 2
+    return just_below(thresholds, np.argmax(f1[:-1]))  # the last point has no threshold
+
+
+def best_accuracy(labels, probabilities):
+    """The threshold of one class with the fewest wrong decisions."""
+    false_rate, true_rate, thresholds = metrics.roc_curve(labels, probabilities, drop_intermediate=False)
+    right = true_rate * labels.sum() + (1 - false_rate) * (1 - labels).sum()
+    ascending = np.append(thresholds[:0:-1], 1.0)  # instead of the curve's infinity, "none is positive"
+    return just_below(ascending, len(ascending) - 1 - np.argmax(right))
+
+
+def enough_recall(labels, probabilities, recall=0.9):
+    """The highest threshold of one class that still finds this share of its positive records."""
+    _, recalls, thresholds = metrics.precision_recall_curve(labels, probabilities)
+    return just_below(thresholds, np.flatnonzero(recalls[:-1] >= recall)[-1])
+
+
+def just_below(thresholds, index):
+    """Halfway to the next lower one, so that rounding in another runtime changes no decision."""
+    return float((thresholds[index] + (thresholds[index - 1] if index else 0.0)) / 2)
+
+
+def best_subset(labels, probabilities, sweeps=20):
+    """Thresholds with the most records whose every class is right: one class at a time, until none changes."""
+    thresholds = each_class(best_accuracy, labels, probabilities)
+    for _ in range(sweeps):
+        before = list(thresholds)
+        for i in range(len(thresholds)):
+            right = (probabilities >= thresholds) == labels
+            rest = np.delete(right, i, axis=1).all(axis=1)  # only there can class i still decide
+            if rest.any() and present(labels[rest])[i]:
+                thresholds[i] = best_accuracy(labels[rest, i], probabilities[rest, i].astype("float64"))
+        if thresholds == before:
+            break
+    return thresholds
+
+
+GOALS = {
+    "f1": partial(each_class, best_f1),
+    "hamming": partial(each_class, best_accuracy),
+    "subset": best_subset,
+    "recall": partial(each_class, enough_recall),
+}
 
 
 def scores(labels, probabilities, thresholds):
@@ -54,16 +118,97 @@ def scores(labels, probabilities, thresholds):
 
 
 def class_scores(labels, probabilities, thresholds):
-    """AUC (None where the class is not present), precision, recall and F1 of each class, as a list of dicts."""
+    """AUC and average precision (None where the class is not present), precision, recall, F1: a dict for each class."""
     decisions = (probabilities >= np.asarray(thresholds)).astype(int)
-    there = present(labels)
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(labels, decisions, average=None, zero_division=0)
     return [
         {
-            "auc": float(metrics.roc_auc_score(labels[:, i], probabilities[:, i])) if there[i] else None,
+            "records": int(labels[:, i].sum()),
+            "auc": float(metrics.roc_auc_score(labels[:, i], probabilities[:, i])) if there else None,
+            "average_precision": (
+                float(metrics.average_precision_score(labels[:, i], probabilities[:, i])) if there else None
+            ),
             "precision": float(precision[i]),
             "recall": float(recall[i]),
             "f1": float(f1[i]),
         }
-        for i in range(labels.shape[1])
+        for i, there in enumerate(present(labels))
     ]
+
+
+def fit_temperatures(labels, probabilities):
+    """One temperature for each class: what its logits are divided by to be calibrated (Guo et al. 2017, 1706.04599)."""
+
+    def misfit(logarithm, truth, column):
+        return metrics.log_loss(truth, calibrate(column, np.exp(logarithm)), labels=[0, 1])
+
+    columns = zip(present(labels), labels.T, probabilities.T, strict=True)
+    return [
+        float(np.exp(minimize_scalar(misfit, bounds=(-3, 3), args=tuple(pair), method="bounded").x)) if there else 1.0
+        for there, *pair in columns
+    ]
+
+
+def calibrate(probabilities, temperatures):
+    """Probabilities with their logits divided by the temperatures of their classes."""
+    return expit(logit(np.clip(probabilities, 1e-7, 1 - 1e-7)) / np.asarray(temperatures))
+
+
+def calibration_error(labels, probabilities, bins=15):
+    """Expected calibration error, the mean over classes: by how far shares of positives miss the probabilities."""
+    errors = []
+    for truth, column in zip(labels.T, probabilities.T, strict=True):
+        places = np.minimum((column * bins).astype(int), bins - 1)
+        gaps = np.bincount(places, weights=column - truth, minlength=bins)  # count * (mean probability - share)
+        errors.append(np.abs(gaps).sum() / len(column))
+    return float(np.mean(errors))
+
+
+def patient_draws(groups, samples=1000, seed=0):
+    """How often each record is in each bootstrap sample, `(samples, records)`.
+
+    Patients, not records, are drawn: two records of one patient are not independent.
+    """
+    patients, patient = np.unique(groups, return_inverse=True)
+    rng = np.random.default_rng(seed)
+    return rng.multinomial(len(patients), np.full(len(patients), 1 / len(patients)), size=samples)[:, patient]
+
+
+def sampled_scores(labels, probabilities, thresholds, draws):
+    """What `scores` would give for each bootstrap sample, name to `(samples,)`; NaN where a sample has no AUC.
+
+    All samples at once, since scikit-learn's twelve milliseconds for each would be minutes for a report.
+    """
+    decisions, truth = probabilities >= np.asarray(thresholds), labels == 1
+    records = np.where(draws.any(axis=1), draws.sum(axis=1), np.nan)
+    hits, decided, positives = (draws @ part for part in (decisions & truth, decisions, truth))  # (samples, classes)
+    right = decisions == truth
+    return {
+        "macro_auc": sampled_macro_auc(truth, probabilities, draws),
+        "macro_precision": (hits / np.maximum(decided, 1)).mean(axis=1),
+        "macro_recall": (hits / np.maximum(positives, 1)).mean(axis=1),
+        "macro_f1": (2 * hits / np.maximum(decided + positives, 1)).mean(axis=1),
+        "subset_accuracy": draws @ right.all(axis=1) / records,
+        "hamming_loss": 1 - draws @ right.mean(axis=1) / records,
+    }
+
+
+def sampled_macro_auc(truth, probabilities, draws):
+    """Macro AUC `(samples,)` over the classes present in each sample: the share of pairs in order, a tie being half."""
+    areas = np.full((len(draws), truth.shape[1]), np.nan)
+    for i, (positive, column) in enumerate(zip(truth.T, probabilities.T, strict=True)):
+        order = np.argsort(column)
+        positive, column, drawn = positive[order], column[order], draws[:, order]
+        below = np.cumsum(np.pad(drawn * ~positive, ((0, 0), (1, 0))), axis=1)  # negatives before each place
+        lower, upper = (np.searchsorted(column, column, side) for side in ("left", "right"))
+        in_order = (drawn * positive * (below[:, lower] + below[:, upper])).sum(axis=1) / 2
+        pairs = (drawn * positive).sum(axis=1) * below[:, -1]
+        np.divide(in_order, pairs, out=areas[:, i], where=pairs > 0)
+    judged = ~np.isnan(areas)
+    sums = np.where(judged, areas, 0).sum(axis=1)
+    return np.divide(sums, judged.sum(axis=1), out=np.full(len(draws), np.nan), where=judged.any(axis=1))
+
+
+def interval(values):
+    """The middle 95 % of bootstrap values, as [low, high]; samples without a value (NaN) do not count."""
+    return np.nanquantile(values, [0.025, 0.975]).tolist()

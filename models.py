@@ -1,9 +1,15 @@
-"""Networks: functional Keras models of built-in layers only, so that a saved one opens with plain `load_model`."""
+"""Networks: functional Keras models of built-in layers only, so that a saved one opens with plain `load_model`.
+
+No weight depends on the number of samples: a network is trained on crops and saved for whole records.
+"""
+
+import functools
 
 import numpy as np
 from keras import Input, Model, layers
 
 HEADS = {True: "sigmoid", False: "softmax"}  # by whether the task is multilabel
+convolution = functools.partial(layers.Conv1D, padding="same", use_bias=False, kernel_initializer="he_normal")
 
 
 def residual_bilstm(config, inputs, head):
@@ -19,12 +25,7 @@ def residual_bilstm(config, inputs, head):
     x = layers.Dropout(config.dropout)(x)
     x = attend(x, config.lstm_units)
     x = layers.Dense(config.dense_units, activation="relu")(x)
-    x = layers.Dropout(config.dropout)(x)
-    if features is not None:
-        features = layers.Dense(config.metadata_units, activation="relu")(features)
-        x = layers.Concatenate()([x, features])
-    x = layers.Dense(config.combined_units, activation="relu")(x)
-    return head(layers.Dropout(config.dropout)(x))
+    return classify(config, layers.Dropout(config.dropout)(x), features, head)
 
 
 def residual_block(x, filters, kernel, dropout):
@@ -45,7 +46,140 @@ def attend(x, units):
     return layers.Flatten()(layers.Dot(axes=1)([weights, x]))  # (batch, 1, channels) -> (batch, channels)
 
 
-MODELS = {"residual_bilstm": residual_bilstm}
+def resnet1d_wang(config, inputs, head):
+    """The residual network of Wang et al. (2017, arXiv 1611.06455), with three blocks alike.
+
+    Strodthoff et al. (2020, arXiv 2004.13701) made it so, and found it and `xresnet1d101` the best on PTB-XL.
+    """
+    x, features = inputs
+    x = convolve(x, config.filters[0], 7)
+    for number, (filters, kernel) in enumerate(zip(config.filters, config.kernels, strict=True)):
+        x = basic_block(x, filters, kernel, stride=2 if number else 1)
+    return pool_and_classify(config, x, features, head)
+
+
+def basic_block(x, filters, kernel, stride):
+    """Two convolutions, the second with about half the kernel, and a shortcut, projected where shapes differ."""
+    inner = convolve(x, filters, kernel, stride)
+    inner = convolve(inner, filters, kernel // 2 + 1, relu=False)
+    if stride > 1 or x.shape[-1] != filters:
+        # Every second step, taken by a maximum over one: TensorFlow 2.21 crashes training a strided kernel of 1.
+        x = convolve(layers.MaxPooling1D(1, stride)(x), filters, 1, relu=False)
+    return layers.ReLU()(layers.Add()([x, inner]))
+
+
+def xresnet1d(config, inputs, head, depths):
+    """ResNet with the bag of tricks of He et al. (2019, arXiv 1812.01187), as narrow as Strodthoff et al. made it.
+
+    Args:
+        depths: bottleneck blocks in each stage; `config` has filters and a kernel for each stage.
+    """
+    if len(config.filters) != len(depths):
+        raise ValueError(
+            f"{config.model} has {len(depths)} stages, but filters {config.filters}; start from --recipe {config.model}"
+        )
+    x, features = inputs
+    width, kernel = config.filters[0], config.kernels[0]
+    for filters, stride in ((width // 2, 2), (width // 2, 1), (width, 1)):
+        x = convolve(x, filters, kernel, stride)
+    x = layers.MaxPooling1D(3, 2, padding="same")(x)
+    for stage, (depth, filters, kernel) in enumerate(zip(depths, config.filters, config.kernels, strict=True)):
+        for block in range(depth):
+            x = bottleneck_block(x, filters, kernel, stride=2 if stage and not block else 1)
+    return pool_and_classify(config, x, features, head)
+
+
+def bottleneck_block(x, filters, kernel, stride):
+    """A convolution between two of kernel 1, and a shortcut: `(batch, steps, any)` to `(batch, steps, 4 filters)`.
+
+    It begins as its shortcut alone (gamma zero), which averages where the stride would throw samples away.
+    """
+    inner = convolve(convolve(x, filters, 1), filters, kernel, stride)
+    inner = convolve(inner, 4 * filters, 1, relu=False, gamma="zeros")
+    if stride > 1:
+        x = layers.AveragePooling1D(stride, padding="same")(x)
+    if x.shape[-1] != 4 * filters:
+        x = convolve(x, 4 * filters, 1, relu=False)
+    return layers.ReLU()(layers.Add()([x, inner]))
+
+
+def inception_time(config, inputs, head):
+    """InceptionTime (Ismail Fawaz et al. 2020, arXiv 1909.04939), a shortcut around every three modules."""
+    x, features = inputs
+    shortcut = x
+    for number, (filters, kernel) in enumerate(zip(config.filters, config.kernels, strict=True), start=1):
+        x = inception_module(x, filters, kernel)
+        if number % 3 == 0:
+            shortcut = convolve(shortcut, x.shape[-1], 1, relu=False)
+            x = shortcut = layers.ReLU()(layers.Add()([shortcut, x]))
+    return pool_and_classify(config, x, features, head)
+
+
+def inception_module(x, filters, kernel):
+    """Long, middle and short kernels side by side, and a maximum of neighbours: `(batch, steps, 4 filters)`."""
+    bottleneck = convolution(filters, 1)(x)
+    branches = [convolution(filters, size)(bottleneck) for size in (kernel, kernel // 2, kernel // 4)]
+    branches.append(convolution(filters, 1)(layers.MaxPooling1D(3, 1, padding="same")(x)))
+    return layers.ReLU()(layers.BatchNormalization()(layers.Concatenate()(branches)))
+
+
+def transformer(config, inputs, head):
+    """Patches of ten samples as tokens, then the encoder of Vaswani et al. (2017, arXiv 1706.03762), normalised first.
+
+    A token learns its position from its neighbours, by convolution (Chu et al. 2021, arXiv 2102.10882): a table of
+    positions would end where the crops end.
+    """
+    x, features = inputs
+    x = layers.Conv1D(config.filters[0], 10, strides=10, padding="same")(x)
+    for units, kernel in zip(config.filters, config.kernels, strict=True):
+        x = transformer_block(x, units, kernel, config.dropout)
+    return pool_and_classify(config, layers.LayerNormalization()(x), features, head)
+
+
+def transformer_block(x, units, kernel, dropout):
+    """Position, attention in heads of 16 channels, and two dense layers, each added to `(batch, tokens, units)`."""
+    x = layers.Add()([x, layers.DepthwiseConv1D(kernel, padding="same")(x)])
+    inner, heads = layers.LayerNormalization()(x), max(1, units // 16)
+    inner = layers.MultiHeadAttention(heads, units // heads, dropout=dropout)(inner, inner)
+    x = layers.Add()([x, layers.Dropout(dropout)(inner)])
+    # Not the usual GELU: Keras writes it with an operation that ONNX does not have.
+    inner = layers.Dense(4 * units, activation="silu")(layers.LayerNormalization()(x))
+    inner = layers.Dense(units)(layers.Dropout(dropout)(inner))
+    return layers.Add()([x, layers.Dropout(dropout)(inner)])
+
+
+def convolve(x, filters, kernel, stride=1, relu=True, gamma="ones"):
+    """Convolution, batch normalisation whose scale begins at `gamma`, and ReLU."""
+    x = convolution(filters, kernel, strides=stride)(x)
+    x = layers.BatchNormalization(gamma_initializer=gamma)(x)
+    return layers.ReLU()(x) if relu else x
+
+
+def pool_and_classify(config, x, features, head):
+    """From `(batch, steps, channels)` to probabilities, by mean and maximum over time (Strodthoff et al. 2020)."""
+    x = layers.Identity(name="last_convolution")(x)  # a name for the map that explanations look at
+    x = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
+    x = layers.Dropout(config.dropout / 2)(layers.BatchNormalization()(x))
+    return classify(config, x, features, head)
+
+
+def classify(config, x, features, head):
+    """From a vector of each record, with its age and sex if there are any, to probabilities."""
+    if features is not None:
+        features = layers.Dense(config.metadata_units, activation="relu")(features)
+        x = layers.Concatenate()([x, features])
+    x = layers.Dense(config.combined_units, activation="relu")(x)
+    return head(layers.Dropout(config.dropout)(x))
+
+
+MODELS = {
+    "residual_bilstm": residual_bilstm,
+    "resnet1d_wang": resnet1d_wang,
+    "xresnet1d50": functools.partial(xresnet1d, depths=(3, 4, 6, 3)),
+    "xresnet1d101": functools.partial(xresnet1d, depths=(3, 4, 23, 3)),
+    "inception_time": inception_time,
+    "transformer": transformer,
+}
 
 
 def build(config, samples, leads, classes, scales, multilabel=True):

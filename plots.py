@@ -1,12 +1,23 @@
-"""Every figure, drawn by matplotlib without a screen."""
+"""Every figure, drawn by matplotlib without a screen; each function gives back a Figure."""
 
+import numpy as np
 from matplotlib.figure import Figure
+from sklearn.calibration import calibration_curve
+from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
 
 
-def training_curve(log, path):
-    """Loss and validation macro AUC over the epochs of a training log (a row an epoch), as a picture file."""
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
-    left, right = figure.subplots(1, 2)
+def row_of_axes(count, height=3.0, width=2.9):
+    """A figure with `count` axes side by side, without the frame's upper and right line."""
+    figure = Figure(figsize=(width * count, height), layout="constrained")
+    axes = figure.subplots(1, count, squeeze=False)[0]
+    for each in axes:
+        each.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def training_curve(log):
+    """Loss and validation macro AUC over the epochs of a training log (a row an epoch)."""
+    figure, (left, right) = row_of_axes(2, height=3.5, width=4.5)
     left.plot(log["epoch"], log["loss"], label="training")
     left.plot(log["epoch"], log["val_loss"], label="validation")
     left.set(xlabel="epoch", ylabel="loss")
@@ -15,6 +26,80 @@ def training_curve(log, path):
     best = log["val_macro_auc"].idxmax()
     right.plot(log["epoch"][best], log["val_macro_auc"][best], "o", color="tab:orange")
     right.set(xlabel="epoch", ylabel="validation macro AUC", title=f"best {log['val_macro_auc'][best]:.4f}")
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=120)
+    return figure
+
+
+def confusion_matrices(matrices):
+    """A 2 x 2 matrix for each class: counts, and shares of the true row as colour and percentage."""
+    figure, axes = row_of_axes(len(matrices), height=2.9, width=2.5)
+    for each, (name, matrix) in zip(axes, matrices.items(), strict=True):
+        counts = np.asarray(matrix)
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        each.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        for row, column in np.ndindex(2, 2):
+            colour = "white" if shares[row, column] > 0.5 else "black"
+            text = f"{counts[row, column]:,}\n{shares[row, column]:.1%}"
+            each.text(column, row, text, ha="center", va="center", color=colour)
+        each.set(title=name, xticks=(0, 1), yticks=(0, 1), xticklabels=("no", "yes"), yticklabels=("no", "yes"))
+        each.set_xlabel("decided")
+    axes[0].set_ylabel("true")
+    return figure
+
+
+def curves(labels, probabilities, classes):
+    """ROC and precision-recall curves, a line for each class present."""
+    figure, (roc, recall) = row_of_axes(2, height=4.4, width=4.7)
+    for name, truth, column in zip(classes, labels.T, probabilities.T, strict=True):
+        if 0 < truth.mean() < 1:
+            RocCurveDisplay.from_predictions(truth, column, name=name, ax=roc)
+            PrecisionRecallDisplay.from_predictions(truth, column, name=name, ax=recall)
+    roc.set(xlabel="false positive rate", ylabel="true positive rate (recall)", title="ROC")
+    recall.set(xlabel="recall", ylabel="precision", title="precision and recall")
+    for axes in (roc, recall):
+        axes.legend(frameon=False, fontsize=8)
+    return figure
+
+
+def score_histograms(labels, probabilities, thresholds, classes):
+    """How probabilities of negative and positive records are spread, and where the threshold lies."""
+    figure, axes = row_of_axes(len(classes))
+    edges = np.linspace(0, 1, 26)
+    for each, name, truth, column, threshold in zip(axes, classes, labels.T, probabilities.T, thresholds, strict=True):
+        each.hist([column[truth == 0], column[truth == 1]], edges, stacked=True, label=("negative", "positive"))
+        each.axvline(threshold, color="black", linestyle=":")
+        each.set(title=name, xlabel="probability", yscale="log")
+    axes[0].set_ylabel("records")
+    axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def reliability(labels, probabilities, calibrated, classes):
+    """Share of positive records against mean probability in ten bins, before and after temperatures."""
+    figure, axes = row_of_axes(len(classes))
+    for each, name, truth, *columns in zip(axes, classes, labels.T, probabilities.T, calibrated.T, strict=True):
+        each.plot((0, 1), (0, 1), color="grey", linewidth=0.8)
+        for column, label in zip(columns, ("as it is", "with temperature"), strict=True):
+            share, mean = calibration_curve(truth, column, n_bins=10)
+            each.plot(mean, share, "o-", markersize=3, label=label)
+        each.set(title=name, xlabel="mean probability", xlim=(0, 1), ylim=(0, 1))
+    axes[0].set_ylabel("share of positive records")
+    axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def ecg(signals, leads, sampling_rate, title=""):
+    """One record `(samples, leads)` in millivolt on ECG paper: large squares of 0.2 s and 0.5 mV."""
+    figure = Figure(figsize=(11, 0.62 * len(leads) + 0.9), layout="constrained")
+    axes = figure.subplots()
+    seconds = np.arange(len(signals)) / sampling_rate
+    step = max(1.5, 0.75 * np.percentile(np.ptp(signals, axis=0), 75))  # mV between two leads
+    for i, lead in enumerate(leads):
+        axes.plot(seconds, signals[:, i] - np.median(signals[:, i]) - i * step, color="black", linewidth=0.7)
+        axes.text(-0.05, -i * step, lead, ha="right", va="center", fontsize=8)
+    axes.set_xticks(np.arange(0, seconds[-1] + 0.2, 0.2), labels=[])
+    axes.set_yticks(np.arange(-step * len(leads), step + 0.5, 0.5), labels=[])
+    axes.set(xlim=(0, seconds[-1]), ylim=(-step * len(leads), step))
+    axes.grid(color="#f2b8b5", linewidth=0.4)
+    axes.tick_params(length=0)
+    axes.set_title(title, loc="left", fontsize=9)
+    return figure

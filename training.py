@@ -207,7 +207,8 @@ def train(config, data, folder, save_as=None, resume=False, tensorboard=False):
     model.load_weights(state.best_file())
     whole.set_weights(model.get_weights())
     card = judge(card, data, validation, whole, model if config.crop else None)
-    plots.training_curve(pd.DataFrame(state.log), folder / "training.png")
+    card = replace(card, log=tuple(state.log))
+    plots.training_curve(pd.DataFrame(state.log)).savefig(folder / "training.png", dpi=120)
     return cards.save(save_as or folder / "model.h5", whole, card)
 
 

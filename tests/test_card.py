@@ -13,10 +13,10 @@ CARD = cards.Card(
 )
 
 
-def tiny_model(samples=4):
-    signals = keras.Input((samples, 1), name="signals")
+def tiny_model(samples=4, leads=1, classes=2):
+    signals = keras.Input((samples, leads), name="signals")
     x = keras.layers.GlobalAveragePooling1D()(signals)
-    return keras.Model(signals, keras.layers.Dense(2, activation="sigmoid", name="probabilities")(x))
+    return keras.Model(signals, keras.layers.Dense(classes, activation="sigmoid", name="probabilities")(x))
 
 
 @pytest.fixture

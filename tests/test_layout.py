@@ -12,7 +12,7 @@ LAYERS = [
     "data_ptbxl data_mitbih data_heartbeat data_demo",
     "recipes",
     "card batches",
-    "training predict explain",
+    "training predict explain report",
     "tune evaluate export serve app",
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names.split()}

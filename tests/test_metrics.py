@@ -110,3 +110,106 @@ def test_a_class_never_decided_counts_as_zero_without_a_warning(recwarn):
     scores = metrics.scores(labels, np.array([[0.9, 0.4], [0.1, 0.3]]), (0.5, 0.5))
     assert (scores["macro_precision"], scores["macro_recall"], scores["macro_f1"]) == (0.5, 0.5, 0.5)
     assert not recwarn.list
+
+
+FIVE_LABELS = np.array([[0], [0], [1], [0], [1]])
+FIVE_PROBABILITIES = np.array([[0.1], [0.2], [0.3], [0.6], [0.8]])
+
+
+@pytest.mark.parametrize(
+    ("goal", "expected"),
+    [
+        ("f1", 0.25),  # from 0.3: both found, one of three wrong: F1 0.8
+        ("hamming", 0.7),  # from 0.8 (or 0.3): one wrong decision; the higher of the two
+        ("recall=1", 0.25),
+        ("recall=0.5", 0.7),
+        ("0.5", 0.5),
+    ],
+)
+def test_each_goal_has_its_threshold_halfway_to_the_next_lower_probability(goal, expected):
+    assert metrics.choose_thresholds(FIVE_LABELS, FIVE_PROBABILITIES, goal) == [pytest.approx(expected)]
+
+
+def test_an_unknown_goal_is_refused():
+    with pytest.raises(ValueError, match="no goal 'luck' for thresholds; there are: f1, hamming, subset, recall, or a"):
+        metrics.choose_thresholds(FIVE_LABELS, FIVE_PROBABILITIES, "luck")
+
+
+def test_the_subset_goal_is_never_worse_than_the_hamming_goal_at_subset_accuracy(hypothesis):
+    @hypothesis.given(hypothesis.strategies.integers(0, 10_000))
+    def never_worse(seed):
+        rng = np.random.default_rng(seed)
+        labels, probabilities = rng.integers(0, 2, (40, 3)), rng.random((40, 3))
+        accuracy = {
+            goal: metrics.scores(labels, probabilities, metrics.choose_thresholds(labels, probabilities, goal))
+            for goal in ("subset", "hamming")
+        }
+        assert accuracy["subset"]["subset_accuracy"] >= accuracy["hamming"]["subset_accuracy"]
+        assert accuracy["hamming"]["hamming_loss"] <= accuracy["subset"]["hamming_loss"]
+
+    never_worse()
+
+
+def test_when_none_should_be_positive_the_hamming_threshold_is_above_all():
+    labels = np.array([[1], [0], [0], [0]])
+    probabilities = np.array([[0.1], [0.7], [0.8], [0.9]])
+    assert metrics.choose_thresholds(labels, probabilities, "hamming")[0] > 0.9
+
+
+def test_calibration_error_is_the_mean_gap_between_probability_and_share():
+    # Two records at 0.95, one of them positive: the gap is 0.45. Two at 0.05, none positive: 0.05.
+    labels, probabilities = np.array([[1], [0], [0], [0]]), np.array([[0.95], [0.95], [0.05], [0.05]])
+    assert metrics.calibration_error(labels, probabilities) == pytest.approx((0.45 + 0.05) / 2)
+
+
+def test_a_temperature_of_two_halves_the_logits():
+    assert metrics.calibrate(np.array([[0.9]]), [2.0])[0, 0] == pytest.approx(0.75)  # odds 9 become odds 3
+
+
+def test_the_fitted_temperature_finds_what_the_logits_were_multiplied_by():
+    rng = np.random.default_rng(0)
+    honest = rng.random((20_000, 1))
+    labels = (rng.random((20_000, 1)) < honest).astype(int)
+    overconfident = metrics.calibrate(honest, [1 / 3])
+    assert metrics.fit_temperatures(labels, overconfident) == [pytest.approx(3, rel=0.05)]
+    assert metrics.calibration_error(labels, honest) < metrics.calibration_error(labels, overconfident) / 5
+
+
+def test_a_patient_is_drawn_with_all_records_or_none():
+    groups = np.array([7, 8, 7, 9, 8, 8])  # 7 has records 0 and 2, 8 has 1 4 5, 9 has 3
+    for counts in metrics.patient_draws(groups, samples=50):
+        assert counts[0] == counts[2] and counts[1] == counts[4] == counts[5]
+        assert counts[0] + counts[1] + counts[3] == 3  # three draws of three patients
+
+
+def test_draws_are_the_same_for_the_same_seed_and_others_for_another():
+    one, again, other = (metrics.patient_draws(np.arange(20), samples=3, seed=seed) for seed in (0, 0, 1))
+    assert np.array_equal(one, again) and not np.array_equal(one, other)
+
+
+def test_scores_of_a_sample_are_those_of_its_records_repeated(hypothesis):
+    @hypothesis.given(hypothesis.strategies.integers(0, 10_000))
+    def same(seed):
+        rng = np.random.default_rng(seed)
+        labels, probabilities = rng.integers(0, 2, (30, 3)), rng.integers(0, 8, (30, 3)) / 8  # with many ties
+        draws = metrics.patient_draws(rng.integers(0, 12, 30), samples=4, seed=seed)
+        sampled = metrics.sampled_scores(labels, probabilities, [0.25, 0.5, 0.7], draws)
+        for i, counts in enumerate(draws):
+            rows = np.repeat(np.arange(30), counts)
+            expected = metrics.scores(labels[rows], probabilities[rows], [0.25, 0.5, 0.7])
+            assert {name: values[i] for name, values in sampled.items()} == pytest.approx(expected)
+
+    same()
+
+
+def test_a_sample_without_a_class_leaves_it_out_of_its_macro_auc():
+    labels, probabilities = np.array([[1, 1], [0, 0], [1, 0]]), np.array([[0.9, 0.1], [0.5, 0.2], [0.1, 0.3]])
+    draws = np.array([[1, 1, 1], [0, 1, 1], [0, 0, 2]])
+    # First sample: (1/2 + 0) / 2; in the second only the first class has both kinds; in the third none has.
+    np.testing.assert_array_equal(
+        metrics.sampled_scores(labels, probabilities, [0.5, 0.5], draws)["macro_auc"], [0.25, 0, np.nan]
+    )
+
+
+def test_the_interval_leaves_out_a_fortieth_at_each_end():
+    assert metrics.interval(np.arange(1001) / 1000) == [pytest.approx(0.025), pytest.approx(0.975)]

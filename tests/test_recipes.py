@@ -96,7 +96,7 @@ def test_unknown_settings_are_refused():
 
 
 def test_an_unknown_recipe_is_refused_with_those_there_are():
-    with pytest.raises(ValueError, match="no recipe 'ptbx'; there are: ptbxl, ptbxl-crops, demo"):
+    with pytest.raises(ValueError, match="no recipe 'ptbx'; there are: ptbxl, ptbxl-crops, .*demo"):
         recipes.choose("ptbx")
 
 

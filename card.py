@@ -1,5 +1,6 @@
 """The artefact: a model file (`.h5`, `.keras`) and beside it its card, a JSON file that says how to use it."""
 
+import hashlib
 import json
 import logging
 import os
@@ -55,6 +56,10 @@ def describe(config, data, rows):
     """The card of a model that is about to be trained on these rows."""
     import keras  # here, so that reading a card needs no deep-learning library
 
+    unknown = np.isnan(data.features[rows]).all(axis=0)
+    if unknown.any():
+        names = ", ".join(np.array(data.feature_names)[unknown])
+        raise ValueError(f"no training record has a known {names}, so nothing can be learned from it")
     return Card(
         classes=data.classes,
         multilabel=data.multilabel,
@@ -69,12 +74,21 @@ def describe(config, data, rows):
             "task": data.task,
             "licence": data.licence,
             "checksum": data.checksum,
+            "labels_checksum": checksum(data.labels, data.features, data.groups, data.split == "train"),
             "records": {"train": len(rows), "validation": len(data.rows("validation")), "test": len(data.rows("test"))},
             "leaks_patients": data.leaks_patients,
         },
         versions={name: version(name) for name in ("keras", "numpy", keras.backend.backend())}
         | {"python": platform.python_version()},
     )
+
+
+def checksum(*arrays):
+    """A hash of the content of arrays: another one says that labels, features, patients or splits have changed."""
+    digest = hashlib.sha256()
+    for array in arrays:
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()[:16]
 
 
 def save(path, model, card):

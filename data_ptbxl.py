@@ -125,9 +125,12 @@ def read_table(path, columns):
     if not path.exists():
         raise FileNotFoundError(
             f"no {path.name} in {path.parent}; get PTB-XL with: python training.py --dataset ptbxl --download "
-            f"(1.8 GB, from {URL}), or name its folder with --data-dir or ECG_DATA"
+            f"(half a gigabyte at 100 Hz, from {URL}), or name its folder with --data-dir or ECG_DATA"
         )
-    table = pd.read_csv(path)
+    try:
+        table = pd.read_csv(path)
+    except ValueError as error:  # empty, or cut short in the middle of a text
+        raise ValueError(f"{path} cannot be read as CSV ({error}); download it again") from error
     missing = [column for column in columns if column not in table]
     if missing:
         raise ValueError(f"{path} lacks the columns {', '.join(missing)}; download it again")
@@ -142,7 +145,11 @@ def labels_of(scp_codes, class_of, minimum_likelihood=0):
     column = {code: classes.index(name) for code, name in class_of.items()}
     labels = np.zeros((len(scp_codes), len(classes)), "float32")
     for row, text in enumerate(scp_codes):
-        for code, likelihood in json.loads(text.replace("'", '"')).items():
+        try:
+            codes = json.loads(text.replace("'", '"'))
+        except json.JSONDecodeError as error:
+            raise ValueError(f"row {row + 1} has the scp_codes {text!r}, which are no dict: {error}") from error
+        for code, likelihood in codes.items():
             if code in column and (likelihood == 0 or likelihood >= minimum_likelihood):
                 labels[row, column[code]] = 1
     return labels, classes

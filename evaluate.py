@@ -176,27 +176,37 @@ def main(argv=None):
     parser.add_argument("--thresholds", default="f1", help="goal: f1, hamming, subset, recall=0.9, or a number")
     parser.add_argument("--samples", type=int, default=1000, help="of the bootstrap (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="folder; results/MODEL when not given")
+    parser.add_argument("--write-card", action="store_true", help="put these thresholds and temperatures on the cards")
     recipes.add_data_arguments(parser)
     options = parser.parse_args(argv)
     if bool(options.models) == bool(options.predictions):
         parser.error("name either models or, with --from, their predictions")
+    if options.samples < 1:
+        parser.error(f"--samples must be at least 1, but {options.samples} came")
+    metrics.check_goal(options.thresholds)  # before the test split is looked at
     if options.predictions:
         folder = options.out or options.predictions.parent
         with np.load(options.predictions) as saved:
             predictions = dict(saved)
     else:
-        folder = options.out or Path("results") / "-".join(path.stem for path in options.models)
+        folder = options.out or Path("results") / "-".join(name_of(path) for path in options.models)
         predictions = predict(options.models, options)
         for path in options.models:
             record_reading(path, predictions)
         with cards.whole(folder / "predictions.npz") as temporary, open(temporary, "wb") as file:
             np.savez(file, **predictions)
     result = assess(predictions, options.thresholds, options.samples)
-    for path, model in zip(options.models, result["models"], strict=False):
-        cards.write(path, replace(cards.read(path), **decision_of(model, options.thresholds)))
+    if options.write_card:
+        for path, model in zip(options.models, result["models"], strict=False):
+            cards.write(path, replace(cards.read(path), **decision_of(model, options.thresholds)))
     report.write(result, predictions, folder)
     print(report.as_text(result))
     print(f"\nwritten to {folder}: report.html, metrics.json, tables as CSV")
+
+
+def name_of(path):
+    """A model's name: its file's, or for the `model.h5` of a training run that of the run's folder, with "test"."""
+    return f"{path.resolve().parent.name}-test" if path.stem == "model" else path.stem
 
 
 def decision_of(model, goal):

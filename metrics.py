@@ -37,11 +37,17 @@ def choose_thresholds(labels, probabilities, goal="f1"):
     Raises:
         ValueError: an unknown goal.
     """
-    name, _, value = goal.partition("=")
+    name, value = check_goal(goal)
     if name in GOALS:
-        return GOALS[name](labels, probabilities, *([float(value)] if value else []))
+        return GOALS[name](labels, probabilities, *value)
+    return value * labels.shape[1]
+
+
+def check_goal(goal):
+    """Name and numbers of a goal: ("recall", [0.9]), ("f1", []), or ("", [0.5]) for a plain number."""
+    name, _, value = goal.partition("=")
     try:
-        return [float(goal)] * labels.shape[1]
+        return (name, [float(value)] if value else []) if name in GOALS else ("", [float(goal)])
     except ValueError:
         raise ValueError(f"no goal {goal!r} for thresholds; there are: {', '.join(GOALS)}, or a number") from None
 

@@ -219,5 +219,5 @@ def scales_of(signals, features):
 
 def standardize(x, mean, deviation):
     """Zero mean and unit variance as a layer, so that users pass millivolts and years."""
-    deviation = np.maximum(deviation, 1e-6)  # a lead that is flat in all of the training data
+    deviation = np.where(deviation < 1e-6, 1, deviation)  # what never varied in training must not count a million times
     return layers.Rescaling((1 / deviation).tolist(), (-mean / deviation).tolist())(x)

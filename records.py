@@ -149,7 +149,7 @@ def _identity(manifest):
 
 def _remove_leftovers(cache):
     """Remove what killed builds left: a living one writes all the time, so a file of an hour ago has none."""
-    for leftover in cache.glob("*.tmp"):
+    for leftover in cache.glob("????????-????????????????.*.tmp"):
         with contextlib.suppress(OSError):  # another process was quicker
             if time.time() - leftover.stat().st_mtime > 3600:
                 leftover.unlink()

@@ -58,7 +58,8 @@ class Validation(keras.callbacks.Callback):
         if not np.isfinite(logs["loss"]):
             raise FloatingPointError(
                 f"the loss became {logs['loss']} in epoch {epoch + 1}; try a --learning-rate of a third of "
-                f"{self.feed.config.learning_rate:g}, or look for extreme samples in the data"
+                f"{self.feed.config.learning_rate:g}, or look for extreme samples in the data; "
+                "give the new run another --out"
             )
         data = self.feed.data
         self.whole.set_weights(self.model.get_weights())
@@ -167,6 +168,12 @@ def check(config):
         if getattr(config, name) not in known:
             raise ValueError(f"no {name} {getattr(config, name)!r}; there are: {', '.join(known)}")
     augmentation.check(config.augmentation)
+    least = {"batch_size": 1, "epochs": 1, "patience": 1, "crop": 0, "learning_rate": 0, "dropout": 0}
+    for name, value in least.items():
+        if getattr(config, name) < value:
+            raise ValueError(f"{name} must be at least {value}, but {getattr(config, name)} came")
+    if not 0 < config.data_fraction <= 1:
+        raise ValueError(f"data_fraction must be over 0 and at most 1, but {config.data_fraction} came")
 
 
 def training_rows(data, config):
@@ -275,6 +282,8 @@ def warn_about_absent(data, validation):
     absent = [
         name for name, there in zip(data.classes, metrics.present(data.labels[validation]), strict=True) if not there
     ]
+    if len(absent) == len(data.classes):
+        raise ValueError(f"no class is both present and absent among {len(validation)} validation records: no AUC")
     if absent:
         print(
             f"mind: {', '.join(absent)} not both present and absent among the validation records: "
@@ -312,6 +321,13 @@ def arguments(argv):
     return recipes.from_arguments(options), options
 
 
+def default_name(config):
+    """The recipe's name, and what of dataset and task is not the recipe's own: each has its own folder."""
+    own = recipes.RECIPES[config.recipe]
+    changed = [getattr(config, name) for name in ("dataset", "task") if getattr(config, name) != getattr(own, name)]
+    return "-".join([config.recipe, *changed])
+
+
 def main(argv=None):
     """The command."""
     config, options = arguments(argv)
@@ -319,7 +335,7 @@ def main(argv=None):
     check(config)  # before the recordings are read, which may take a while
     data = recipes.read_data(config, options)
     print(data)
-    folder = options.out or Path("results") / config.recipe
+    folder = options.out or Path("results") / default_name(config)
     path = train(config, data, folder, options.save_as, options.resume, options.tensorboard)
     for split, scores in cards.read(path).scores.items():
         print(f"{split}: " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))

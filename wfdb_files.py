@@ -47,6 +47,8 @@ def read_record(folder, name):
         record = wfdb.rdrecord(str(path), physical=False, m2s=False)
     except FileNotFoundError as error:
         raise FileNotFoundError(f"the file {Path(error.filename or path).name} is missing") from error
+    except OSError:
+        raise
     except Exception as error:  # wfdb meets damaged files with errors of any kind
         raise ValueError(f"cannot be read ({error}): the header is damaged or the .dat file cut short") from error
     if isinstance(record, wfdb.MultiRecord) or not record.n_sig:
@@ -124,5 +126,5 @@ def _read_chunk(folder, names):
 def _read_or_reason(folder, name):
     try:
         return read_record(folder, name)
-    except (OSError, ValueError) as error:
+    except (FileNotFoundError, ValueError) as error:  # another OSError may pass, and must not be remembered
         return str(error)

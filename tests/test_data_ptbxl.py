@@ -214,6 +214,14 @@ def test_a_record_of_nine_seconds_is_named(tiny):
         data_ptbxl.load(tiny, "superclass")
 
 
+def test_an_empty_table_and_codes_that_are_no_dict_are_named(tiny):
+    (tiny / "scp_statements.csv").write_text("")
+    with pytest.raises(ValueError, match="scp_statements.csv cannot be read as CSV"):
+        data_ptbxl.load(tiny, "superclass")
+    with pytest.raises(ValueError, match="row 2 has the scp_codes .*, which are no dict"):
+        data_ptbxl.labels_of(["{'NORM': 100.0}", "{'NORM': "], {"NORM": "NORM"})
+
+
 @pytest.mark.parametrize(
     ("options", "difference"),
     [

@@ -134,7 +134,9 @@ def test_models_are_scored_with_their_mean_and_the_naive_predictor_and_the_look_
 ):
     monkeypatch.setattr(evaluate, "READINGS", tmp_path / "readings.csv")
     paths = [str(saved_model(tmp_path / name)) for name in ("one", "two")]
-    evaluate.main([*paths, "--out", str(tmp_path / "out"), "--samples", "20", "--thresholds", "hamming"])
+    evaluate.main(
+        [*paths, "--out", str(tmp_path / "out"), "--samples", "20", "--thresholds", "hamming", "--write-card"]
+    )
     with np.load(tmp_path / "out" / "predictions.npz") as saved:
         assert saved["models"].tolist() == [*paths, "mean of these", "naive (class frequencies)"]
         np.testing.assert_allclose(saved["probabilities"][2], saved["probabilities"][:2].mean(axis=0), rtol=1e-6)
@@ -142,6 +144,26 @@ def test_models_are_scored_with_their_mean_and_the_naive_predictor_and_the_look_
     assert len((tmp_path / "readings.csv").read_text().splitlines()) == 3  # a heading and two models
     card = cards.read(paths[0])
     assert (card.threshold_goal, len(card.thresholds), len(card.temperatures)) == ("hamming", 5, 5)
+
+
+def test_a_goal_that_is_unknown_is_refused_before_the_test_split_is_looked_at(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "READINGS", tmp_path / "readings.csv")
+    with pytest.raises(ValueError, match="no goal 'luck'"):
+        evaluate.main([str(saved_model(tmp_path / "model")), "--thresholds", "luck"])
+    assert not (tmp_path / "readings.csv").exists()
+
+
+def test_the_card_of_a_model_is_left_alone_unless_asked(small_demo, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "READINGS", tmp_path / "readings.csv")
+    path = saved_model(tmp_path / "model")
+    before = cards.read(path)
+    evaluate.main([str(path), "--out", str(tmp_path / "out"), "--samples", "5"])
+    assert cards.read(path) == before
+
+
+def test_the_model_of_a_run_is_named_after_its_folder(tmp_path):
+    assert evaluate.name_of(tmp_path / "ptbxl" / "model.h5") == "ptbxl-test"
+    assert evaluate.name_of(tmp_path / "Final-ECG-Model.h5") == "Final-ECG-Model"
 
 
 def test_a_model_of_other_classes_is_refused(small_demo, tmp_path):

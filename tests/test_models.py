@@ -135,6 +135,11 @@ def test_standardize_takes_away_the_mean_and_divides_by_the_deviation():
     np.testing.assert_allclose(scaled, [[1.0, 1.0]], rtol=1e-6)
 
 
+def test_what_never_varied_in_training_is_only_shifted():
+    scaled = models.standardize(np.array([[3.0]], "float32"), np.array([2.0]), np.array([0.0]))
+    np.testing.assert_allclose(scaled, [[1.0]])
+
+
 def test_a_flat_lead_does_not_divide_by_zero():
     scaled = models.standardize(np.zeros((1, 1), "float32"), np.zeros(1), np.zeros(1))
     np.testing.assert_array_equal(scaled, [[0.0]])

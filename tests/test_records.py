@@ -274,14 +274,16 @@ def test_an_interrupted_build_leaves_nothing(folder, monkeypatch):
     assert caches(folder) == []
 
 
-def test_what_killed_builds_left_is_removed_after_an_hour_but_not_before(folder):
+def test_what_killed_builds_left_is_removed_after_an_hour_but_not_before_and_nothing_else_ever(folder):
     (folder / ".cache").mkdir()
-    old, young = folder / ".cache" / "old.tmp", folder / ".cache" / "young.tmp"
-    old.touch()
-    young.touch()
-    os.utime(old, (time.time() - 3601,) * 2)
+    name = "01234567-0123456789abcdef.samples.{}.tmp"
+    old, young, foreign = (folder / ".cache" / file for file in (name.format(1), name.format(2), "my-thesis.tmp"))
+    for path in (old, young, foreign):
+        path.touch()
+    for path in (old, foreign):
+        os.utime(path, (time.time() - 3601,) * 2)
     records.read(folder, NAMES)
-    assert not old.exists() and young.exists()
+    assert not old.exists() and young.exists() and foreign.exists()
 
 
 def read_slowly(folder, names, started):

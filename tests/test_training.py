@@ -126,6 +126,78 @@ def test_every_augmentation_gives_batches_of_the_same_shape(data, name):
     assert np.isfinite(signals).all() and np.isfinite(features).all()
 
 
+def test_crops_of_a_record_change_from_epoch_to_epoch(data):
+    rows = data.rows("train")[:1]
+    config = replace(TINY, batch_size=1)
+    one = batching.Batches(data, rows, config, cards.describe(config, data, rows))
+    first = one[0][0][0]
+    one.epoch = 1
+    assert not np.array_equal(first, one[0][0][0])
+
+
+def test_nothing_is_learned_from_records_outside_the_training_split(trained, data, tmp_path):
+    outside = data.split != "train"
+    signals, features, labels = data.signals.copy(), data.features.copy(), data.labels.copy()
+    signals[outside] += 5
+    features[outside] = 99
+    labels[outside] = np.roll(labels[outside], 1, axis=0)
+    other = replace(data, signals=signals, features=features, labels=labels)
+    rows, card = data.rows("train"), cards.describe(TINY, data, data.rows("train"))
+    assert cards.describe(TINY, other, rows).feature_defaults == card.feature_defaults
+    for one, two in zip(feed(data)[0][0], feed(other)[0][0], strict=True):
+        np.testing.assert_array_equal(one, two)
+    scalings = [
+        [layer.get_config() for layer in training.build(TINY, each, rows, card)[1].layers if "rescaling" in layer.name]
+        for each in (data, other)
+    ]
+    assert [(s["scale"], s["offset"]) for s in scalings[0]] == [(s["scale"], s["offset"]) for s in scalings[1]]
+
+
+def test_thresholds_are_chosen_on_validation_records_alone(trained, data):
+    model, card = cards.load(trained / "model.keras")
+    labels = data.labels.copy()
+    labels[data.split == "test"] = np.roll(labels[data.split == "test"], 1, axis=0)
+    judged = training.judge(card, replace(data, labels=labels), data.rows("validation"), model)
+    assert judged.thresholds == pytest.approx(card.thresholds, abs=1e-6)
+
+
+def test_training_stops_early_lowers_the_rate_and_keeps_the_best(data, tmp_path):
+    callbacks = training.callbacks_of(TINY, tmp_path, feed(data), None, None, False)
+    watching = {type(each).__name__: each for each in callbacks}
+    assert watching["EarlyStopping"].patience == TINY.patience
+    assert watching["ModelCheckpoint"].save_best_only
+    for name in ("EarlyStopping", "ModelCheckpoint", "ReduceLROnPlateau"):
+        assert watching[name].monitor == "val_macro_auc"
+    assert type(callbacks[-1]).__name__ == "State"
+
+
+@pytest.mark.parametrize(
+    ("setting", "value"), [("batch_size", 0), ("epochs", 0), ("crop", -1.0), ("data_fraction", 7.0)]
+)
+def test_settings_out_of_range_are_refused(setting, value):
+    with pytest.raises(ValueError, match=f"{setting} must be .* {value} came"):
+        training.check(replace(TINY, **{setting: value}))
+
+
+def test_a_feature_that_no_training_record_has_is_refused(data):
+    features = data.features.copy()
+    features[:, 0] = np.nan
+    with pytest.raises(ValueError, match="no training record has a known age"):
+        cards.describe(TINY, replace(data, features=features), data.rows("train"))
+
+
+def test_labels_that_changed_since_are_refused_on_resume(trained, data):
+    labels = np.roll(data.labels, 1, axis=0)
+    with pytest.raises(ValueError, match="cannot resume"):
+        training.train(TINY, replace(data, labels=labels), trained, resume=True)
+
+
+def test_another_dataset_or_task_has_its_own_folder():
+    assert training.default_name(TINY) == "demo"
+    assert training.default_name(recipes.choose("ptbxl-crops", dataset="demo")) == "ptbxl-crops-demo"
+    assert training.default_name(recipes.choose("ptbxl", task="rhythm")) == "ptbxl-rhythm"
+
+
 def test_a_fraction_of_the_data_is_a_fraction_of_the_patients(data):
     rows = training.training_rows(data, replace(TINY, data_fraction=0.5))
     patients = set(data.groups[data.rows("train")])

@@ -80,8 +80,8 @@ def load(folder, task, sampling_rate=100, minimum_likelihood=0, download=False, 
     table = table[kept]
     notes = [f"{np.sum(readable & ~kept):,} records without a label of this task left out"]
     if recordings.broken:
-        name, reason = next(iter(recordings.broken.items()))  # there may be thousands
-        notes.append(f"{len(recordings.broken):,} broken records left out, the first {name}: {reason}")
+        notes.append(f"{len(recordings.broken):,} broken records left out:")
+        notes.extend(f"  {name}: {reason}" for name, reason in recordings.broken.items())
     return Dataset(
         signals=recordings.signals.take(np.flatnonzero(kept[readable])),
         labels=labels[kept],

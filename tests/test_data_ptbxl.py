@@ -244,9 +244,10 @@ def test_a_missing_record_stops_the_reader_unless_it_may_be_left_out(tiny):
     data = data_ptbxl.load(tiny, "superclass", skip_broken=True)
     assert data.records["ecg_id"].tolist() == [1, 2, 4, 6, 7, 8, 9, 10, 11]
     np.testing.assert_allclose(data.signals[:, 1, 0], data.records["ecg_id"] / 1000, rtol=1e-6)
-    unlabelled, broken = data.notes
+    unlabelled, count, broken = data.notes
     assert unlabelled.startswith("2 records without a label")
-    assert broken.startswith("1 broken records left out, the first records100/00000/00003_lr: the file")
+    assert count == "1 broken records left out:"
+    assert broken.startswith("  records100/00000/00003_lr: the file")
 
 
 @pytest.mark.parametrize("sampling_rate, wanted", [(100.0, "records100/00000/00001_lr.dat"), (500, "records500/x.hea")])

@@ -120,6 +120,13 @@ def choose(recipe=None, dataset=None, **changes):
     return replace(RECIPES[recipe], **changes)
 
 
+def default_name(config):
+    """The recipe's name, and what of dataset and task is not the recipe's own: each has its own folder."""
+    own = RECIPES[config.recipe]
+    changed = [getattr(config, name) for name in ("dataset", "task") if getattr(config, name) != getattr(own, name)]
+    return "-".join([config.recipe, *changed])
+
+
 def add_arguments(parser):
     """Give an argparse parser one flag per Config field; a flag that is not used leaves the recipe's value."""
     for item in fields(Config):

@@ -321,13 +321,6 @@ def arguments(argv):
     return recipes.from_arguments(options), options
 
 
-def default_name(config):
-    """The recipe's name, and what of dataset and task is not the recipe's own: each has its own folder."""
-    own = recipes.RECIPES[config.recipe]
-    changed = [getattr(config, name) for name in ("dataset", "task") if getattr(config, name) != getattr(own, name)]
-    return "-".join([config.recipe, *changed])
-
-
 def main(argv=None):
     """The command."""
     config, options = arguments(argv)
@@ -335,7 +328,7 @@ def main(argv=None):
     check(config)  # before the recordings are read, which may take a while
     data = recipes.read_data(config, options)
     print(data)
-    folder = options.out or Path("results") / default_name(config)
+    folder = options.out or Path("results") / recipes.default_name(config)
     path = train(config, data, folder, options.save_as, options.resume, options.tensorboard)
     for split, scores in cards.read(path).scores.items():
         print(f"{split}: " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
@@ -348,4 +341,4 @@ if __name__ == "__main__":
     except (ValueError, OSError, FloatingPointError) as error:
         sys.exit(f"training: {error}")
     except KeyboardInterrupt:
-        sys.exit("training: interrupted before the first epoch had ended, so there is nothing to keep")
+        sys.exit("training: interrupted; a run that has finished an epoch goes on with --resume")

@@ -103,3 +103,9 @@ def test_an_unknown_recipe_is_refused_with_those_there_are():
 def test_a_dataset_without_a_recipe_is_refused_with_those_that_have_one():
     with pytest.raises(ValueError, match="no recipe for dataset 'cpsc'; there are recipes for: .*ptbxl"):
         recipes.choose(dataset="cpsc")
+
+
+def test_another_dataset_or_task_has_its_own_folder():
+    assert recipes.default_name(recipes.choose("demo")) == "demo"
+    assert recipes.default_name(recipes.choose("ptbxl-crops", dataset="demo")) == "ptbxl-crops-demo"
+    assert recipes.default_name(recipes.choose("ptbxl", task="rhythm")) == "ptbxl-rhythm"

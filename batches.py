@@ -4,17 +4,31 @@ import keras
 import numpy as np
 
 import augmentation
+import balance
 import preprocessing
 
 
 class Batches(keras.utils.PyDataset):
     """Training batches whose order, crops and augmentation depend on (seed, epoch) alone, so that a run can resume."""
 
-    def __init__(self, data, rows, config, card):
+    def __init__(self, data, rows, config, card, targets):
+        """`targets (records, outputs)` is what the network shall say of each record of `data`."""
         super().__init__()
-        self.data, self.rows, self.config, self.card = data, rows, config, card
+        self.data, self.rows, self.config, self.card, self.targets = data, rows, config, card, targets
         self.crop = crop_samples(config, card)
+        self.shares = balance.sampling_weights(data.labels[rows], config.sampling_power)
         self.epoch = 0
+
+    @property
+    def epoch(self):
+        return self._epoch
+
+    @epoch.setter
+    def epoch(self, number):
+        """Draw the order of an epoch: all records, or where rare classes come more often, some more than once."""
+        self._epoch, rng = number, np.random.default_rng((self.config.seed, number))
+        again = bool(self.config.sampling_power)
+        self.order = rng.choice(self.rows, len(self.rows), p=self.shares) if again else rng.permutation(self.rows)
 
     def __len__(self):
         # What is left over after the last full batch has its turn in another epoch's order.
@@ -22,11 +36,10 @@ class Batches(keras.utils.PyDataset):
 
     def __getitem__(self, index):
         size = self.config.batch_size
-        order = np.random.default_rng((self.config.seed, self.epoch)).permutation(self.rows)
-        rows = order[index * size : (index + 1) * size]
+        rows = self.order[index * size : (index + 1) * size]
         rng = np.random.default_rng((self.config.seed, self.epoch, index))
         signals, features = inputs_of(self.data, rows, self.card)
-        batch = augmentation.Batch(random_crops(signals, self.crop, rng), features, self.data.labels[rows])
+        batch = augmentation.Batch(random_crops(signals, self.crop, rng), features, self.targets[rows])
         batch = augmentation.apply(self.config.augmentation, batch, rng, self.card.sampling_rate)
         return as_inputs(batch.signals, batch.features), batch.labels
 

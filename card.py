@@ -5,15 +5,27 @@ import json
 import logging
 import os
 import platform
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 
+import writing
+
 FORMAT = 1
 SUFFIXES = (".h5", ".keras")
+INPUTS = (
+    "classes",
+    "multilabel",
+    "leads",
+    "sampling_rate",
+    "samples",
+    "cutting",
+    "scaling",
+    "feature_names",
+    "feature_defaults",
+)
 # Keras warns at each save that .h5 is its older format; it is the one that other people's code was promised.
 logging.getLogger("absl").addFilter(lambda record: "HDF5 file" not in record.getMessage())
 
@@ -25,6 +37,8 @@ class Card:
     Attributes:
         classes: names of the outputs; `multilabel`: each its own sigmoid, or one softmax.
         leads, sampling_rate, samples: of the input `(batch, samples, leads)`, in millivolt.
+        cutting: how records are cut from recordings before, if they are; see `dataset.Dataset`.
+        scaling: of each lead of each record, by name; see `preprocessing.SCALINGS`.
         feature_names: names and units of the second input `(batch, features)`, if any.
         feature_defaults: training medians, which stand in for unknown features.
         thresholds: probability from which a class is decided, in class order; `threshold_goal`: chosen for what.
@@ -32,6 +46,7 @@ class Card:
         config: the settings of the training run, `recipes.Config` as a dict.
         scores: name of a split to its scores. data: source, version, licence, counts. versions: of libraries.
         log: of the training, a dict for each epoch.
+        members: of an ensemble, which has no model file of its own: theirs, relative to the card.
     """
 
     classes: tuple
@@ -39,6 +54,8 @@ class Card:
     leads: tuple
     sampling_rate: float
     samples: int
+    cutting: dict = field(default_factory=dict)
+    scaling: str = "none"
     feature_names: tuple = ()
     feature_defaults: tuple = ()
     thresholds: tuple = ()
@@ -49,6 +66,7 @@ class Card:
     data: dict = field(default_factory=dict)
     versions: dict = field(default_factory=dict)
     log: tuple = ()
+    members: tuple = ()
     format: int = FORMAT
 
 
@@ -56,18 +74,23 @@ def describe(config, data, rows):
     """The card of a model that is about to be trained on these rows."""
     import keras  # here, so that reading a card needs no deep-learning library
 
-    unknown = np.isnan(data.features[rows]).all(axis=0)
+    names = chosen_features(config, data)
+    features = data.features[rows][:, [data.feature_names.index(name) for name in names]]
+    unknown = np.isnan(features).all(axis=0)
     if unknown.any():
-        names = ", ".join(np.array(data.feature_names)[unknown])
-        raise ValueError(f"no training record has a known {names}, so nothing can be learned from it")
+        raise ValueError(
+            f"no training record has a known {', '.join(np.array(names)[unknown])}, so nothing can be learned from it"
+        )
     return Card(
         classes=data.classes,
         multilabel=data.multilabel,
         leads=data.leads,
         sampling_rate=data.sampling_rate,
         samples=data.signals.shape[1],
-        feature_names=data.feature_names,
-        feature_defaults=tuple(np.nanmedian(data.features[rows], axis=0).tolist()),
+        cutting=data.cutting,
+        scaling=config.scaling,
+        feature_names=names,
+        feature_defaults=tuple(np.nanmedian(features, axis=0).tolist()),
         config=asdict(config),
         data={
             "source": data.source,
@@ -81,6 +104,16 @@ def describe(config, data, rows):
         versions={name: version(name) for name in ("keras", "numpy", keras.backend.backend())}
         | {"python": platform.python_version()},
     )
+
+
+def chosen_features(config, data):
+    """Names of the features that the model is given: all, or those that begin as the Config says."""
+    if config.features is None:
+        return data.feature_names
+    absent = [start for start in config.features if not any(name.startswith(start) for name in data.feature_names)]
+    if absent:
+        raise ValueError(f"no feature begins with {', '.join(absent)}; there are: {', '.join(data.feature_names)}")
+    return tuple(name for name in data.feature_names if name.startswith(config.features))
 
 
 def checksum(*arrays):
@@ -99,7 +132,7 @@ def save(path, model, card):
     path = Path(path)
     stem = path.with_suffix("") if path.suffix in SUFFIXES else path
     for suffix in SUFFIXES:
-        with whole(_beside(stem, suffix)) as temporary:
+        with writing.whole(_beside(stem, suffix)) as temporary:
             model.save(temporary)
     write(_beside(stem, ".h5"), card)
     return _beside(stem, ".h5")
@@ -107,24 +140,12 @@ def save(path, model, card):
 
 def write(path, card):
     """Write the card of the model file `path`."""
-    with whole(path.with_suffix(".json")) as temporary:
+    with writing.whole(path.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(asdict(card), indent=1) + "\n")
 
 
 def _beside(stem, suffix):
     return stem.with_name(stem.name + suffix)  # with_suffix would cut "crop2.5" at its dot
-
-
-@contextmanager
-def whole(path):
-    """A temporary path to write to: renamed to `path` when all went well, removed when not."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".part-{os.getpid()}-{path.name}")
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read(path):
@@ -146,8 +167,25 @@ def read(path):
         raise ValueError(f"{path} is not a card of this project: {error}") from error
 
 
+def ensemble(path, members):
+    """The card, to be written to `path`, of the mean of saved models that take and give the same.
+
+    Raises:
+        ValueError: members with other inputs, classes or data.
+    """
+    cards = [read(member) for member in members]
+    for member, card in zip(members, cards, strict=True):
+        for name in INPUTS:
+            if getattr(card, name) != getattr(cards[0], name):
+                raise ValueError(
+                    f"{member} has {name} {getattr(card, name)}, but {members[0]} has {getattr(cards[0], name)}"
+                )
+    first, names = cards[0], tuple(os.path.relpath(member, Path(path).parent) for member in members)
+    return replace(first, members=names, temperatures=(), thresholds=(), scores={}, log=())
+
+
 def load(path):
-    """The Keras model at `path` and its card.
+    """The Keras model at `path` and its card; for the card of an ensemble, the mean of its members.
 
     Raises:
         FileNotFoundError: model or card is missing.
@@ -156,8 +194,12 @@ def load(path):
     import keras
 
     path = Path(path)
+    if path.suffix == ".json" and (card := read(path)).members:
+        return _mean([load(path.parent / member)[0] for member in card.members], path.stem), card
     if path.suffix not in SUFFIXES:
-        raise ValueError(f"{path} is no model file; its name must end with one of {', '.join(SUFFIXES)}")
+        raise ValueError(
+            f"{path} is no model file; its name must end with one of {', '.join(SUFFIXES)}, or be an ensemble's card"
+        )
     if not path.exists():
         raise FileNotFoundError(f"no model {path}; train one with: python training.py")
     card = read(path)
@@ -166,3 +208,13 @@ def load(path):
     if came != ((card.samples, len(card.leads)), len(card.classes)):
         raise ValueError(f"{path} takes and gives {came}, but its card is of another model, for {card.samples} samples")
     return model, card
+
+
+def _mean(members, name):
+    """One network that gives the mean of its members' probabilities."""
+    import keras
+
+    inputs = [keras.Input(tensor.shape[1:], name=tensor.name) for tensor in members[0].inputs]
+    told = [keras.Model(one.inputs, one.output, name=f"member_{i}")(inputs) for i, one in enumerate(members)]
+    mean = keras.layers.Average(name="probabilities")(told)
+    return keras.Model(inputs if len(inputs) > 1 else inputs[0], mean, name=name)

@@ -12,7 +12,7 @@ import pandas as pd
 
 import downloads
 import records
-from dataset import Dataset
+from dataset import Dataset, FineLabels
 
 URL = "https://physionet.org/files/ptb-xl/1.0.3/"
 FILENAMES = {100: "filename_lr", 500: "filename_hr"}  # by sampling rate
@@ -49,7 +49,7 @@ TASKS = {  # name -> function from the table of statements to a Series: statemen
 }
 
 
-def load(folder, task, sampling_rate=100, minimum_likelihood=0, download=False, skip_broken=False):
+def load(folder, task, sampling_rate=100, minimum_likelihood=0, fine_task=None, download=False, skip_broken=False):
     """PTB-XL as a Dataset; see `dataset.load`.
 
     Args:
@@ -58,15 +58,18 @@ def load(folder, task, sampling_rate=100, minimum_likelihood=0, download=False, 
         sampling_rate: 100 or 500.
         minimum_likelihood: statements of a lower likelihood (1 to 100) do not count; 0 is PTB-XL's "unknown"
             and always counts.
+        fine_task: another name in TASKS, whose classes come along as finer labels.
         download: fetch what is missing from PhysioNet first.
         skip_broken: leave out records whose files are damaged, instead of stopping.
 
     Raises:
         FileNotFoundError: the folder or a table in it is missing.
-        ValueError: an unknown sampling rate, a table that is not as published, a missing or damaged record.
+        ValueError: an unknown sampling rate or finer task, a table that is not as published, a damaged record.
     """
     if sampling_rate not in FILENAMES:
         raise ValueError(f"PTB-XL has sampling rates 100 and 500 Hz, not {sampling_rate:g}")
+    if fine_task not in (None, *TASKS):
+        raise ValueError(f"PTB-XL has no task {fine_task!r}; it has: {', '.join(TASKS)}")
     if download:
         downloads.fetch(URL, folder, lambda published: wanted(published, sampling_rate))
     table, statements = read_tables(folder)
@@ -78,6 +81,7 @@ def load(folder, task, sampling_rate=100, minimum_likelihood=0, download=False, 
     readable = names.isin(recordings.names).to_numpy()
     kept = readable & labels.any(axis=1)
     table = table[kept]
+    fine = fine_task and fine_labels(table["scp_codes"], statements, task, fine_task, minimum_likelihood)
     notes = [f"{np.sum(readable & ~kept):,} records without a label of this task left out"]
     if recordings.broken:
         notes.append(f"{len(recordings.broken):,} broken records left out:")
@@ -93,6 +97,7 @@ def load(folder, task, sampling_rate=100, minimum_likelihood=0, download=False, 
         records=pd.DataFrame({"name": names[kept], "ecg_id": table["ecg_id"]}).reset_index(drop=True),
         features=features_of(table),
         feature_names=("age (years)", "sex (0 male, 1 female)"),
+        fine=fine,
         task=task,
         source=f"PTB-XL {version}",
         licence="CC BY 4.0",
@@ -139,9 +144,7 @@ def read_table(path, columns):
 
 def labels_of(scp_codes, class_of, minimum_likelihood=0):
     """Labels `(records, classes)` and the classes, from texts such as `{'NORM': 80.0, 'SR': 0.0}`."""
-    classes = tuple(
-        sorted(set(class_of), key=lambda name: (SUPERCLASSES.index(name) if name in SUPERCLASSES else 9, name))
-    )
+    classes = sorted_classes(class_of)
     column = {code: classes.index(name) for code, name in class_of.items()}
     labels = np.zeros((len(scp_codes), len(classes)), "float32")
     for row, text in enumerate(scp_codes):
@@ -153,6 +156,25 @@ def labels_of(scp_codes, class_of, minimum_likelihood=0):
             if code in column and (likelihood == 0 or likelihood >= minimum_likelihood):
                 labels[row, column[code]] = 1
     return labels, classes
+
+
+def fine_labels(scp_codes, statements, task, fine_task, minimum_likelihood=0):
+    """FineLabels of a finer task, each class a member of those of `task` that share a statement with it."""
+    class_of, fine_of = TASKS[task](statements), TASKS[fine_task](statements)
+    classes = sorted_classes(class_of)
+    labels, fine_classes = labels_of(scp_codes, fine_of, minimum_likelihood)
+    membership = np.zeros((len(fine_classes), len(classes)), "float32")
+    for code, name in fine_of.items():
+        if code in class_of:
+            membership[fine_classes.index(name), classes.index(class_of[code])] = 1
+    return FineLabels(labels, fine_classes, membership)
+
+
+def sorted_classes(class_of):
+    """Names of the classes: superclasses in their usual order, others by the alphabet."""
+    return tuple(
+        sorted(set(class_of), key=lambda name: (SUPERCLASSES.index(name) if name in SUPERCLASSES else 9, name))
+    )
 
 
 def features_of(table):

@@ -4,15 +4,31 @@ import importlib
 import inspect
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold
 
 HERE = Path(__file__).parent
 SPLITS = ("train", "validation", "test")
 PLAUSIBLE_RANGE = 30.0  # mV from peak to peak; the tallest QRS complexes of hypertrophy stay under 10
+
+
+class FineLabels(NamedTuple):
+    """What the classes of a task are made of, and what else is known of the records.
+
+    Attributes:
+        labels: 0 or 1, `(records, fine classes)`.
+        classes: names of its columns.
+        membership: 0 or 1, `(fine classes, classes)`: which class a fine one belongs to, if any.
+    """
+
+    labels: np.ndarray
+    classes: tuple
+    membership: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -30,8 +46,11 @@ class Dataset:
         records: a row each: `name`, and whatever else identifies the record.
         features: float32 `(records, features)`, NaN where unknown; may have no columns.
         feature_names: names of the columns of `features`, with units.
+        fine: FineLabels of the same records, for training; or None.
         multilabel: whether a record may have several classes, or none.
         leaks_patients: True only for a protocol that openly has one patient in several splits.
+        cutting: how records were cut from recordings, if they were, so that others can be cut alike: `band` and
+            `window` in hertz and seconds, `causal`; see `data_mitbih.load`.
         task, source, licence, checksum: what the labels are, which data and version, under which licence, and the
             identity of the files that were read: for the card.
         notes: lines for the person who trains: what was left out, and how many.
@@ -51,8 +70,10 @@ class Dataset:
     records: pd.DataFrame
     features: np.ndarray = None
     feature_names: tuple = ()
+    fine: FineLabels = None
     multilabel: bool = True
     leaks_patients: bool = False
+    cutting: dict = field(default_factory=dict)
     task: str = ""
     source: str = ""
     licence: str = ""
@@ -71,6 +92,45 @@ class Dataset:
     def rows(self, split):
         """Positions of the records of a split `(n,)`, in order."""
         return np.flatnonzero(self.split == split)
+
+    def take(self, rows, split):
+        """The Dataset of some rows, divided anew: `split` is that of each of them."""
+        lazy = hasattr(self.signals, "take") and not isinstance(self.signals, np.ndarray)
+        return replace(
+            self,
+            signals=self.signals.take(rows) if lazy else self.signals[rows],
+            labels=self.labels[rows],
+            features=self.features[rows],
+            fine=self.fine and self.fine._replace(labels=self.fine.labels[rows]),
+            groups=self.groups[rows],
+            split=split,
+            records=self.records.iloc[rows].reset_index(drop=True),
+        )
+
+    def grouped_folds(self, count):
+        """Yield `count` Datasets of the records that are not in the test split: each patient tests in one of them.
+
+        The next fold validates. Folds are alike in the rarest class of their records.
+
+        Raises:
+            ValueError: patients stand in several splits, or are too few.
+        """
+        if self.leaks_patients:
+            raise ValueError(f"this protocol of {self.source} mixes patients: folds of patients need another one")
+        rows = np.flatnonzero(self.split != "test")
+        patients = len(set(self.groups[rows]))
+        if patients < count:
+            raise ValueError(f"{count} folds came, but there are {patients} patients to divide")
+        rarity = 1 / np.maximum(self.labels[rows].sum(axis=0), 1)
+        divided = StratifiedGroupKFold(count, shuffle=True, random_state=0)
+        fold = np.empty(len(rows), int)
+        for number, (_, members) in enumerate(
+            divided.split(rows, np.argmax(self.labels[rows] * rarity, axis=1), self.groups[rows])
+        ):
+            fold[members] = number
+        for number in range(count):
+            split = np.select([fold == number, fold == (number + 1) % count], ["test", "validation"], "train")
+            yield self.take(rows, split)
 
     def __str__(self):
         counts = " ".join(
@@ -171,6 +231,8 @@ def folder(name, data_dir=None):
 def load(name, task=None, data_dir=None, **options):
     """The Dataset `name`, read by `data_<name>.load(folder, task, **options)`; `task` defaults to its first.
 
+    A reader may say with `FOLDER` what its database's folder is called, if it is not called as the reader is.
+
     Raises:
         ValueError: no such dataset, task, or option of this dataset.
     """
@@ -184,4 +246,4 @@ def load(name, task=None, data_dir=None, **options):
     for option in options:
         if option not in takes:
             raise ValueError(f"dataset {name} takes no option {option!r}; it takes: {', '.join(takes) or 'none'}")
-    return reader.load(folder(name, data_dir), task, **options)
+    return reader.load(folder(getattr(reader, "FOLDER", name), data_dir), task, **options)

@@ -115,27 +115,44 @@ def _as_floats(class_weights):
     return None if class_weights is None else [float(weight) for weight in class_weights]
 
 
-def _crossentropy(config, class_weights):
+def _crossentropy(config, class_weights, multilabel):
     """Keras' own; with class weights, the focal loss at gamma 0, doubled because alpha one half halves it."""
+    if not multilabel:
+        return _categorical(config, class_weights, gamma=0.0)
     if class_weights is None:
         return keras.losses.BinaryCrossentropy(label_smoothing=config.label_smoothing)
     doubled = [2 * weight for weight in class_weights]
     return FocalLossWithClassWeights(0.5, 0.0, doubled, config.label_smoothing)
 
 
-def _focal(config, class_weights):
+def _focal(config, class_weights, multilabel):
+    if not multilabel:
+        return _categorical(config, class_weights, config.focal_gamma)
     return FocalLossWithClassWeights(config.focal_alpha, config.focal_gamma, class_weights, config.label_smoothing)
 
 
-def _asymmetric(config, class_weights):
+def _asymmetric(config, class_weights, multilabel):
+    if not multilabel:
+        raise ValueError("the asymmetric loss is for tasks of several classes a record; use crossentropy or focal")
     return AsymmetricLoss(class_weights=class_weights)
+
+
+def _categorical(config, class_weights, gamma):
+    """For one class a record; Keras' focal loss takes class weights as alpha, and at gamma 0 plays nothing down."""
+    weights = 1.0 if class_weights is None else _as_floats(class_weights)
+    return keras.losses.CategoricalFocalCrossentropy(weights, gamma, label_smoothing=config.label_smoothing)
 
 
 LOSSES = {"crossentropy": _crossentropy, "focal": _focal, "asymmetric": _asymmetric}
 
 
-def build(config, class_weights=None):
-    """The Keras loss that `config.loss` names; `class_weights` is a number a class, or None."""
+def build(config, class_weights=None, multilabel=True):
+    """The Keras loss that `config.loss` names.
+
+    Args:
+        class_weights: a number a class, or None.
+        multilabel: whether a record may have several classes, each with its own sigmoid.
+    """
     if config.loss not in LOSSES:
         raise ValueError(f"unknown loss {config.loss!r}; choose from {', '.join(LOSSES)}")
-    return LOSSES[config.loss](config, class_weights)
+    return LOSSES[config.loss](config, class_weights, multilabel)

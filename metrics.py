@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 from scipy.optimize import minimize_scalar
-from scipy.special import expit, logit
+from scipy.special import expit, log_softmax, logit
 from sklearn import metrics
 
 
@@ -107,25 +107,37 @@ GOALS = {
 }
 
 
+def decide(probabilities, thresholds):
+    """Decisions `(records, classes)`, 0 or 1: where a threshold is reached; without thresholds, the most probable."""
+    if len(thresholds):
+        return (probabilities >= np.asarray(thresholds)).astype(int)
+    return np.eye(probabilities.shape[1], dtype=int)[np.argmax(probabilities, axis=1)]
+
+
 def scores(labels, probabilities, thresholds):
-    """Macro AUC, precision, recall and F1, subset accuracy and Hamming loss, as a dict of floats."""
-    decisions = (probabilities >= np.asarray(thresholds)).astype(int)
-    precision, recall, f1, _ = metrics.precision_recall_fscore_support(
-        labels, decisions, average="macro", zero_division=0
-    )
-    return {
-        "macro_auc": macro_auc(labels, probabilities),
-        "macro_precision": float(precision),
-        "macro_recall": float(recall),
-        "macro_f1": float(f1),
-        "subset_accuracy": float(metrics.accuracy_score(labels, decisions)),
-        "hamming_loss": float(metrics.hamming_loss(labels, decisions)),
-    }
+    """Scores of a task as a dict of floats; without thresholds, of one that has one class a record.
+
+    Both have macro AUC, precision, recall (with one class a record also named balanced accuracy) and F1, over the
+    classes that have records. Several classes a record: subset accuracy and Hamming loss; one: accuracy, weighted F1.
+    """
+    decisions, there = decide(probabilities, thresholds), np.flatnonzero(labels.any(axis=0))
+    average = partial(metrics.precision_recall_fscore_support, labels, decisions, labels=there, zero_division=0)
+    precision, recall, f1, _ = average(average="macro")
+    macro = {"macro_precision": precision, "macro_recall": recall, "macro_f1": f1}
+    right = metrics.accuracy_score(labels, decisions)
+    if len(thresholds):
+        own = {"subset_accuracy": right, "hamming_loss": metrics.hamming_loss(labels, decisions)}
+    else:
+        own = {"accuracy": right, "weighted_f1": average(average="weighted")[2]}
+    return {"macro_auc": macro_auc(labels, probabilities)} | {name: float(x) for name, x in (macro | own).items()}
 
 
 def class_scores(labels, probabilities, thresholds):
-    """AUC and average precision (None where the class is not present), precision, recall, F1: a dict for each class."""
-    decisions = (probabilities >= np.asarray(thresholds)).astype(int)
+    """AUC and average precision (None where the class is not present), precision, recall, F1: a dict for each class.
+
+    The error rate is the share of a class's own records that are decided wrongly.
+    """
+    decisions = decide(probabilities, thresholds)
     precision, recall, f1, _ = metrics.precision_recall_fscore_support(labels, decisions, average=None, zero_division=0)
     return [
         {
@@ -137,27 +149,40 @@ def class_scores(labels, probabilities, thresholds):
             "precision": float(precision[i]),
             "recall": float(recall[i]),
             "f1": float(f1[i]),
+            "error_rate": float(1 - recall[i]) if labels[:, i].any() else None,
         }
         for i, there in enumerate(present(labels))
     ]
 
 
-def fit_temperatures(labels, probabilities):
-    """One temperature for each class: what its logits are divided by to be calibrated (Guo et al. 2017, 1706.04599)."""
+def fit_temperatures(labels, probabilities, multilabel=True):
+    """What logits are divided by to be calibrated (Guo et al. 2017, arXiv 1706.04599), as a list.
 
-    def misfit(logarithm, truth, column):
-        return metrics.log_loss(truth, calibrate(column, np.exp(logarithm)), labels=[0, 1])
-
+    A temperature for each class, or one for all where a record has one class.
+    """
+    if not multilabel:
+        return [best_temperature(labels, probabilities, False)]
     columns = zip(present(labels), labels.T, probabilities.T, strict=True)
-    return [
-        float(np.exp(minimize_scalar(misfit, bounds=(-3, 3), args=tuple(pair), method="bounded").x)) if there else 1.0
-        for there, *pair in columns
-    ]
+    return [best_temperature(*pair, True) if there else 1.0 for there, *pair in columns]
 
 
-def calibrate(probabilities, temperatures):
-    """Probabilities with their logits divided by the temperatures of their classes."""
-    return expit(logit(np.clip(probabilities, 1e-7, 1 - 1e-7)) / np.asarray(temperatures))
+def best_temperature(labels, probabilities, multilabel):
+    """The temperature under which the labels are likeliest."""
+
+    def misfit(logarithm):
+        told = np.clip(calibrate(probabilities, [np.exp(logarithm)], multilabel), 1e-12, 1 - 1e-12)
+        positive = labels * np.log(told)
+        return -np.mean(positive + (1 - labels) * np.log1p(-told) if multilabel else positive)
+
+    return float(np.exp(minimize_scalar(misfit, bounds=(-3, 3), method="bounded").x))
+
+
+def calibrate(probabilities, temperatures, multilabel=True):
+    """Probabilities with their logits divided by the temperatures."""
+    probabilities = np.clip(probabilities, 1e-7, 1 - 1e-7)
+    if multilabel:
+        return expit(logit(probabilities) / np.asarray(temperatures))
+    return np.exp(log_softmax(np.log(probabilities) / np.asarray(temperatures), axis=1))
 
 
 def calibration_error(labels, probabilities, bins=15):
@@ -185,17 +210,22 @@ def sampled_scores(labels, probabilities, thresholds, draws):
 
     All samples at once, since scikit-learn's twelve milliseconds for each would be minutes for a report.
     """
-    decisions, truth = probabilities >= np.asarray(thresholds), labels == 1
+    decisions, truth = decide(probabilities, thresholds) == 1, labels == 1
     records = np.where(draws.any(axis=1), draws.sum(axis=1), np.nan)
     hits, decided, positives = (draws @ part for part in (decisions & truth, decisions, truth))  # (samples, classes)
-    right = decisions == truth
+    right, f1 = decisions == truth, 2 * hits / np.maximum(decided + positives, 1)
+    there = (positives > 0) / np.maximum((positives > 0).sum(axis=1, keepdims=True), 1)
+    right_records = draws @ right.all(axis=1) / records
+    if len(thresholds):
+        own = {"subset_accuracy": right_records, "hamming_loss": 1 - draws @ right.mean(axis=1) / records}
+    else:
+        own = {"accuracy": right_records, "weighted_f1": (f1 * positives).sum(axis=1) / records}
     return {
         "macro_auc": sampled_macro_auc(truth, probabilities, draws),
-        "macro_precision": (hits / np.maximum(decided, 1)).mean(axis=1),
-        "macro_recall": (hits / np.maximum(positives, 1)).mean(axis=1),
-        "macro_f1": (2 * hits / np.maximum(decided + positives, 1)).mean(axis=1),
-        "subset_accuracy": draws @ right.all(axis=1) / records,
-        "hamming_loss": 1 - draws @ right.mean(axis=1) / records,
+        "macro_precision": (there * hits / np.maximum(decided, 1)).sum(axis=1),
+        "macro_recall": (there * hits / np.maximum(positives, 1)).sum(axis=1),
+        "macro_f1": (there * f1).sum(axis=1),
+        **own,
     }
 
 

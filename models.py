@@ -6,7 +6,7 @@ No weight depends on the number of samples: a network is trained on crops and sa
 import functools
 
 import numpy as np
-from keras import Input, Model, layers
+from keras import Input, Model, initializers, layers
 
 HEADS = {True: "sigmoid", False: "softmax"}  # by whether the task is multilabel
 convolution = functools.partial(layers.Conv1D, padding="same", use_bias=False, kernel_initializer="he_normal")
@@ -21,11 +21,7 @@ def residual_bilstm(config, inputs, head):
     for filters, kernel in zip(config.filters, config.kernels, strict=True):
         x = residual_block(x, filters, kernel, config.dropout)
         x = layers.MaxPooling1D(2)(x)
-    x = layers.Bidirectional(layers.LSTM(config.lstm_units, return_sequences=True))(x)
-    x = layers.Dropout(config.dropout)(x)
-    x = attend(x, config.lstm_units)
-    x = layers.Dense(config.dense_units, activation="relu")(x)
-    return classify(config, layers.Dropout(config.dropout)(x), features, head)
+    return follow_and_classify(config, x, features, head)
 
 
 def residual_block(x, filters, kernel, dropout):
@@ -41,9 +37,60 @@ def residual_block(x, filters, kernel, dropout):
 
 def attend(x, units):
     """The mean of `(batch, steps, channels)` over time, weighted by what the network finds telling."""
-    scores = layers.Dense(1, use_bias=False)(layers.Dense(units, activation="tanh")(x))  # (batch, steps, 1)
-    weights = layers.Softmax(axis=1, name="attention")(scores)
+    weights = weigh(x, units, name="attention")
     return layers.Flatten()(layers.Dot(axes=1)([weights, x]))  # (batch, 1, channels) -> (batch, channels)
+
+
+def weigh(x, units, name):
+    """Weights `(batch, any, ..., 1)` of `(batch, any, ..., channels)` that sum to one over the first axis of any."""
+    scores = layers.Dense(1, use_bias=False)(layers.Dense(units, activation="tanh")(x))
+    return layers.Softmax(axis=1, name=name)(scores)
+
+
+def cnn_lstm(config, inputs, head):
+    """Convolutions, each with pooling, a bidirectional LSTM over what they found, and one dense layer."""
+    x, features = inputs
+    for filters, kernel in zip(config.filters, config.kernels, strict=True):
+        x = layers.MaxPooling1D(2)(convolve(x, filters, kernel))
+        x = layers.Dropout(0.4 * config.dropout)(x)  # as published: 0.2 between the blocks, 0.5 before the head
+    x = layers.Identity(name="last_convolution")(x)
+    return classify(config, layers.Bidirectional(layers.LSTM(config.lstm_units))(x), features, head)
+
+
+def local_lead_attention(config, inputs, head, window=9):
+    """Each lead by itself, with attention within windows of time; then attention over leads, LSTM, attention over time.
+
+    All leads share their weights, and none depends on how many there are or in which order they come. A window is of
+    so many steps after pooling: with three blocks at 360 Hz, 9 are a fifth of a second.
+    """
+    x, features = inputs
+    x = layers.Permute((2, 1))(x)
+    x = layers.Reshape((*x.shape[1:], 1))(x)  # (batch, leads, samples, 1)
+    for filters, kernel in zip(config.filters, config.kernels, strict=True):
+        x = layers.Conv2D(filters, (1, kernel), padding="same", use_bias=False, kernel_initializer="he_normal")(x)
+        x = layers.MaxPooling2D((1, 2))(layers.ReLU()(layers.BatchNormalization()(x)))
+        x = layers.Dropout(config.dropout)(x)
+    x = attend_within_windows(x, window, config.dropout)
+    return follow_and_classify(config, attend_over_leads(x, config.lstm_units), features, head)
+
+
+def attend_within_windows(x, window, dropout):
+    """Self-attention between the steps of each window of each lead of `(batch, leads, steps, channels)`."""
+    leads, steps, channels = x.shape[1:]
+    missing = -steps % window  # steps, zeros, that make the last window a whole one
+    x = layers.ZeroPadding2D(((0, 0), (0, missing)))(x)
+    x = layers.Reshape((-1, window, channels))(x)  # (batch, leads x windows, window, channels)
+    x = self_attend(x, dropout, axes=2)
+    x = layers.Reshape((leads, steps + missing, channels))(x)
+    return layers.Cropping2D(((0, 0), (0, missing)))(x)
+
+
+def attend_over_leads(x, units):
+    """The mean of `(batch, leads, steps, channels)` over leads, weighted anew at each step."""
+    leads, steps, channels = x.shape[1:]
+    x = layers.Multiply()([weigh(x, units, name="lead_attention"), x])
+    x = layers.Rescaling(leads)(layers.AveragePooling2D((leads, 1))(x))  # their sum: as often their mean as there are
+    return layers.Reshape((steps, channels))(x)
 
 
 def resnet1d_wang(config, inputs, head):
@@ -139,13 +186,22 @@ def transformer(config, inputs, head):
 def transformer_block(x, units, kernel, dropout):
     """Position, attention in heads of 16 channels, and two dense layers, each added to `(batch, tokens, units)`."""
     x = layers.Add()([x, layers.DepthwiseConv1D(kernel, padding="same")(x)])
-    inner, heads = layers.LayerNormalization()(x), max(1, units // 16)
-    inner = layers.MultiHeadAttention(heads, units // heads, dropout=dropout)(inner, inner)
-    x = layers.Add()([x, layers.Dropout(dropout)(inner)])
+    x = self_attend(x, dropout)
     # Not the usual GELU: Keras writes it with an operation that ONNX does not have.
     inner = layers.Dense(4 * units, activation="silu")(layers.LayerNormalization()(x))
     inner = layers.Dense(units)(layers.Dropout(dropout)(inner))
     return layers.Add()([x, layers.Dropout(dropout)(inner)])
+
+
+def self_attend(x, dropout, axes=None):
+    """Add to `x` what it attends to along `axes` (all but batch and channels when not given), in heads of 16 channels.
+
+    Normalised first, as in Xiong et al. (2020, arXiv 2002.04745).
+    """
+    channels = x.shape[-1]
+    inner, heads = layers.LayerNormalization()(x), max(1, channels // 16)
+    attention = layers.MultiHeadAttention(heads, channels // heads, dropout=dropout, attention_axes=axes)
+    return layers.Add()([x, layers.Dropout(dropout)(attention(inner, inner))])
 
 
 def convolve(x, filters, kernel, stride=1, relu=True, gamma="ones"):
@@ -161,6 +217,15 @@ def pool_and_classify(config, x, features, head):
     x = layers.Concatenate()([layers.GlobalAveragePooling1D()(x), layers.GlobalMaxPooling1D()(x)])
     x = layers.Dropout(config.dropout / 2)(layers.BatchNormalization()(x))
     return classify(config, x, features, head)
+
+
+def follow_and_classify(config, x, features, head):
+    """From `(batch, steps, channels)` to probabilities, by a bidirectional LSTM and attention over time."""
+    x = layers.Bidirectional(layers.LSTM(config.lstm_units, return_sequences=True))(x)
+    x = layers.Dropout(config.dropout)(x)
+    x = attend(x, config.lstm_units)
+    x = layers.Dense(config.dense_units, activation="relu")(x)
+    return classify(config, layers.Dropout(config.dropout)(x), features, head)
 
 
 def classify(config, x, features, head):
@@ -179,16 +244,19 @@ MODELS = {
     "xresnet1d101": functools.partial(xresnet1d, depths=(3, 4, 23, 3)),
     "inception_time": inception_time,
     "transformer": transformer,
+    "cnn_lstm": cnn_lstm,
+    "local_lead_attention": local_lead_attention,
 }
 
 
-def build(config, samples, leads, classes, scales, multilabel=True):
+def build(config, samples, leads, classes, scales, multilabel=True, membership=None):
     """The network `config.model` for signals `(batch, samples, leads)` in millivolt, not yet trained.
 
     Args:
         samples, leads, classes: sizes of the input and the output.
         scales: what `scales_of` measured on training; it goes into the graph.
         multilabel: a sigmoid for each class, else one softmax.
+        membership: of finer classes, `(fine classes, classes)`: then the network tells those first, and groups them.
 
     Raises:
         ValueError: no such model, or settings that do not fit together.
@@ -205,8 +273,33 @@ def build(config, samples, leads, classes, scales, multilabel=True):
         features = Input((len(scales["features"][0]),), name="features")
         scaled[1] = standardize(features, *scales["features"])
     head = layers.Dense(classes, activation=HEADS[multilabel], dtype="float32", name="probabilities")
+    if membership is not None:
+        head = functools.partial(grouped, len(membership), classes)
     inputs = signals if features is None else [signals, features]
-    return Model(inputs, MODELS[config.model](config, scaled, head), name=config.model)
+    model = Model(inputs, MODELS[config.model](config, scaled, head), name=config.model)
+    if membership is not None:
+        model.get_layer("membership").set_weights([membership])
+    return model
+
+
+def grouped(fine_classes, classes, x):
+    """Probabilities of classes, each of which is there if any of its finer ones is: `1 - prod(1 - p)`.
+
+    As a sum: `log(1 - p)` of a sigmoid is minus the softplus of its logit.
+    """
+    # Rare at first: were each of seventy as likely as not, every class would be certain, and nothing be learned.
+    rare = initializers.Constant(-4.0)
+    logits = layers.Dense(fine_classes, bias_initializer=rare, dtype="float32", name="fine_logits")(x)
+    absent = layers.Activation("softplus", dtype="float32")(logits)
+    absent = layers.Dense(classes, use_bias=False, trainable=False, dtype="float32", name="membership")(absent)
+    absent = layers.Activation("exponential", dtype="float32")(layers.Rescaling(-1.0, dtype="float32")(absent))
+    return layers.Rescaling(-1.0, 1.0, dtype="float32", name="probabilities")(absent)
+
+
+def with_fine_classes(model):
+    """The same network with one output `(batch, classes + fine classes)`, to be trained on both."""
+    fine = layers.Activation("sigmoid", dtype="float32")(model.get_layer("fine_logits").output)
+    return Model(model.inputs, layers.Concatenate(dtype="float32")([model.output, fine]), name=model.name)
 
 
 def scales_of(signals, features):

@@ -29,18 +29,21 @@ def training_curve(log):
     return figure
 
 
-def confusion_matrices(matrices):
-    """A 2 x 2 matrix for each class: counts, and shares of the true row as colour and percentage."""
-    figure, axes = row_of_axes(len(matrices), height=2.9, width=2.5)
+def confusion_matrices(matrices, ticks=("no", "yes")):
+    """Matrices by name, true rows and decided columns: counts, and shares of the row as colour and percentage."""
+    size = 1.1 + 0.75 * len(ticks)
+    figure, axes = row_of_axes(len(matrices), height=size + 0.3, width=size)
     for each, (name, matrix) in zip(axes, matrices.items(), strict=True):
         counts = np.asarray(matrix)
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         each.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-        for row, column in np.ndindex(2, 2):
+        for row, column in np.ndindex(counts.shape):
             colour = "white" if shares[row, column] > 0.5 else "black"
             text = f"{counts[row, column]:,}\n{shares[row, column]:.1%}"
             each.text(column, row, text, ha="center", va="center", color=colour)
-        each.set(title=name, xticks=(0, 1), yticks=(0, 1), xticklabels=("no", "yes"), yticklabels=("no", "yes"))
+        each.set(title=name)
+        each.set_xticks(range(len(ticks)), ticks)
+        each.set_yticks(range(len(ticks)), ticks)
         each.set_xlabel("decided")
     axes[0].set_ylabel("true")
     return figure
@@ -61,13 +64,14 @@ def curves(labels, probabilities, classes):
 
 
 def score_histograms(labels, probabilities, thresholds, classes):
-    """How probabilities of negative and positive records are spread, and where the threshold lies."""
+    """How probabilities of negative and positive records are spread, and where the threshold lies, if there is one."""
     figure, axes = row_of_axes(len(classes))
     edges = np.linspace(0, 1, 26)
-    for each, name, truth, column, threshold in zip(axes, classes, labels.T, probabilities.T, thresholds, strict=True):
+    for each, name, truth, column in zip(axes, classes, labels.T, probabilities.T, strict=True):
         each.hist([column[truth == 0], column[truth == 1]], edges, stacked=True, label=("negative", "positive"))
-        each.axvline(threshold, color="black", linestyle=":")
         each.set(title=name, xlabel="probability", yscale="log")
+    for each, threshold in zip(axes, thresholds, strict=False):
+        each.axvline(threshold, color="black", linestyle=":")
     axes[0].set_ylabel("records")
     axes[0].legend(frameon=False, fontsize=8)
     return figure
@@ -84,6 +88,39 @@ def reliability(labels, probabilities, calibrated, classes):
         each.set(title=name, xlabel="mean probability", xlim=(0, 1), ylim=(0, 1))
     axes[0].set_ylabel("share of positive records")
     axes[0].legend(frameon=False, fontsize=8)
+    return figure
+
+
+def confidence(labels, probabilities, classes):
+    """How sure right and wrong decisions are: all as a histogram, and by decided class as boxes."""
+    figure, (left, right) = row_of_axes(2, height=3.6, width=4.7)
+    decided, surest = probabilities.argmax(axis=1), probabilities.max(axis=1)
+    correct = labels[np.arange(len(labels)), decided] == 1
+    left.hist([surest[correct], surest[~correct]], np.linspace(0, 1, 41), stacked=True, label=("right", "wrong"))
+    left.set(xlabel="probability of the decided class", ylabel="records", yscale="log")
+    left.legend(frameon=False, fontsize=8)
+    boxes = [surest[kind & (decided == i)] for i in range(len(classes)) for kind in (correct, ~correct)]
+    ticks = [f"{name}\n{what}" for name in classes for what in ("right", "wrong")]
+    right.boxplot(boxes, tick_labels=ticks, flierprops={"markersize": 2})
+    right.tick_params(axis="x", labelsize=7)
+    right.set_ylabel("probability of the decided class")
+    return figure
+
+
+def gallery(beats, leads, sampling_rate, columns=5):
+    """Beats side by side: pairs of signals `(samples, leads)` and a title."""
+    rows = -(-len(beats) // columns)
+    figure = Figure(figsize=(2.6 * columns, 2.2 * rows), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for each in axes:
+        each.set_axis_off()
+    for each, (signals, title) in zip(axes, beats, strict=False):
+        each.set_axis_on()
+        each.plot(np.arange(len(signals)) / sampling_rate, signals, linewidth=1, label=leads)
+        each.set_title(title, fontsize=7)
+        each.tick_params(labelsize=6)
+    axes[0].legend(frameon=False, fontsize=6)
+    axes[0].set_xlabel("s", fontsize=6)
     return figure
 
 

@@ -21,6 +21,14 @@ class Config:
     task: str | None = setting(None, "what the labels are; the dataset's first task when not given")
     sampling_rate: float | None = setting(None, "which of the dataset's sampling rates to read, in Hz")
     minimum_likelihood: float | None = setting(None, "PTB-XL: count statements of at least this likelihood (0 to 100)")
+    protocol: str | None = setting(None, "MIT-BIH: who trains and who tests: inter-patient or random")
+    leads: tuple[str, ...] | None = setting(None, "MIT-BIH: leads by name; MLII/V5 is V5 where there is no MLII")
+    window: tuple[float, ...] | None = setting(None, "MIT-BIH: seconds of a beat before and after its R-peak")
+    band: tuple[float, ...] | None = setting(None, "MIT-BIH: band-pass of whole recordings, lowest and highest Hz")
+    causal: bool | None = setting(None, "MIT-BIH: features of a beat look only back, for live use")
+    features: tuple[str, ...] | None = setting(None, "features to use, by how their names begin; all when not given")
+    fine_task: str | None = setting(None, "train on the classes of this finer task as well, grouped into the task's")
+    scaling: str = setting("none", "of each lead of each record, by name, on top of the scales learned from training")
     data_fraction: float = setting(1.0, "share of the training patients to train on")
 
     model: str = setting("residual_bilstm", "architecture, by name; most have a recipe of that name with their sizes")
@@ -36,6 +44,8 @@ class Config:
     focal_alpha: float = setting(0.434, "focal loss: weight of a positive label; 1 - alpha of a negative one")
     focal_gamma: float = setting(2.135, "focal loss: how strongly easy labels are discounted")
     label_smoothing: float = setting(0.0, "cross-entropy: how far labels are moved towards one half")
+    sampling_power: float = setting(0.0, "rare classes drawn more often: 0 not, 0.5 square root, 1 all as often")
+    smote: float = setting(0.0, "synthetic training records until each class has this share of the largest; 0 none")
     class_weight_power: float = setting(1.0, "weights of classes: 0 all one, 0.5 square root, 1 balanced")
 
     optimizer: str = setting("adam", "optimizer, by name")
@@ -43,6 +53,8 @@ class Config:
     weight_decay: float = setting(0.0, "decoupled weight decay, for optimizer adamw")
     schedule: str = setting("plateau", "learning-rate schedule, by name")
     warmup: float = setting(0.2, "share of all steps in which schedule cosine rises to the learning rate")
+    teachers: tuple[str, ...] = setting((), "saved models whose mean probabilities are learned from, with the labels")
+    teaching: float = setting(0.5, "share of the teachers in what is learned; the rest is the labels'")
     precision: str = setting("float32", "training arithmetic; mixed_bfloat16 is faster where the processor has it")
     batch_size: int = setting(32, "records a step")
     epochs: int = setting(30, "epochs at the most")
@@ -52,6 +64,9 @@ class Config:
     seed: int = setting(0, "seed of weights, order, crops, augmentation and dropout")
     deterministic: bool = setting(False, "the same bits in every run, more slowly")
 
+
+# What a reader is asked for, if anything but None.
+READING = ("sampling_rate", "minimum_likelihood", "fine_task", "protocol", "leads", "window", "band", "causal")
 
 PTBXL = Config()
 
@@ -71,6 +86,9 @@ CROPS = replace(
     patience=20,
 )
 
+# Trained on all 71 statements too, of which the superclasses are made (Strodthoff et al. 2020 group afterwards).
+STATEMENTS = replace(CROPS, recipe="ptbxl-statements", fine_task="statements", augmentation=("mixup",))
+
 
 def reference(model, filters, kernels, dropout=0.5):
     """The recipe of a network of the literature in its published sizes, trained as `ptbxl-crops` is, only longer."""
@@ -78,14 +96,74 @@ def reference(model, filters, kernels, dropout=0.5):
     return replace(CROPS, recipe=model, model=model, epochs=24, patience=24, **sizes)
 
 
+# The published settings, on the published beats: sampling and loss both weighted.
+CNN_LSTM = Config(
+    recipe="cnn-lstm",
+    dataset="heartbeat",
+    scaling="z-score",
+    model="cnn_lstm",
+    filters=(64, 128, 128),
+    kernels=(5, 3, 3),
+    dropout=0.5,
+    lstm_units=64,
+    combined_units=64,
+    loss="crossentropy",
+    sampling_power=1.0,
+    class_weight_power=1.0,
+    learning_rate=1e-3,
+    batch_size=128,
+    epochs=50,
+    patience=8,
+)
+
+# The same network with what tells a beat apart for the patient's sake: rhythm, the usual beat, the second lead.
+CONTEXT = replace(
+    CNN_LSTM,
+    recipe="cnn-lstm-context",
+    dataset="mitbih",
+    sampling_rate=125.0,
+    leads=("MLII/V5", "other"),
+    window=(0.5, 1.0),
+    band=(0.5, 40.0),
+    scaling="none",
+    augmentation=("noise",),
+    sampling_power=0.0,
+    class_weight_power=0.25,
+    optimizer="adamw",
+    weight_decay=1e-2,
+    schedule="cosine",
+    epochs=12,
+    patience=12,
+)
+
+LOCAL_LEAD_ATTENTION = replace(
+    CONTEXT,
+    recipe="local-lead-attention",
+    sampling_rate=360.0,
+    window=(0.3, 0.5),
+    scaling="min-max",
+    model="local_lead_attention",
+    filters=(32, 64, 64),
+    kernels=(7, 5, 5),
+    dropout=0.2,
+    dense_units=64,
+    augmentation=(),
+    smote=0.2,
+    class_weight_power=0.0,
+)
+
 RECIPES = {
     "ptbxl": PTBXL,  # the published network and settings
     "ptbxl-crops": CROPS,
+    "ptbxl-statements": STATEMENTS,
     "resnet1d_wang": reference("resnet1d_wang", filters=(128,) * 3, kernels=(5,) * 3),
     "xresnet1d50": reference("xresnet1d50", filters=(64,) * 4, kernels=(5,) * 4),
     "xresnet1d101": reference("xresnet1d101", filters=(64,) * 4, kernels=(5,) * 4),
     "inception_time": reference("inception_time", filters=(32,) * 6, kernels=(40,) * 6),
     "transformer": reference("transformer", filters=(128,) * 4, kernels=(5,) * 4, dropout=0.2),
+    "local-lead-attention": LOCAL_LEAD_ATTENTION,
+    "cnn-lstm": CNN_LSTM,
+    "cnn-lstm-context": CONTEXT,
     # Small enough that the whole pipeline runs in two minutes on two cores.
     "demo": replace(
         PTBXL,
@@ -132,10 +210,11 @@ def add_arguments(parser):
     for item in fields(Config):
         flag = "--" + item.name.replace("_", "-")
         options = {"default": None, "help": f"{item.metadata['help']} (default of recipe ptbxl: {item.default})"}
-        if item.type is bool:
+        kind, several = _kind(item.type)
+        if kind is bool:
             parser.add_argument(flag, action=argparse.BooleanOptionalAction, **options)
         else:
-            parser.add_argument(flag, type=_one_type(item.type), nargs="*" if _is_tuple(item.type) else None, **options)
+            parser.add_argument(flag, type=kind, nargs="*" if several else None, **options)
 
 
 def from_arguments(options):
@@ -153,7 +232,7 @@ def add_data_arguments(parser):
 
 def read_data(config, options):
     """The Dataset of a Config; options that the user did not give are left to its reader."""
-    given = {name: getattr(config, name) for name in ("sampling_rate", "minimum_likelihood")}
+    given = {name: getattr(config, name) for name in READING}
     given |= {name: getattr(options, name) for name in ("download", "skip_broken")}
     given = {name: value for name, value in given.items() if value is not None}
     return datasets.load(config.dataset, config.task, options.data_dir, **given)
@@ -175,12 +254,10 @@ def _frozen(value):
     return tuple(value) if isinstance(value, list) else value
 
 
-def _is_tuple(annotation):
-    return getattr(annotation, "__origin__", None) is tuple
-
-
-def _one_type(annotation):
-    """`int` of `tuple[int, ...]`, `float` of `float | None`."""
-    if _is_tuple(annotation) or isinstance(annotation, types.UnionType):
-        return annotation.__args__[0]
-    return annotation
+def _kind(annotation):
+    """Type, and whether several come: `int, True` of `tuple[int, ...]`, `float, False` of `float | None`."""
+    if isinstance(annotation, types.UnionType):
+        return _kind(annotation.__args__[0])
+    if getattr(annotation, "__origin__", None) is tuple:
+        return annotation.__args__[0], True
+    return annotation, False

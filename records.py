@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import time
-import uuid
 from collections import Counter
 from dataclasses import dataclass
 from itertools import chain
@@ -15,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
+import writing
 from wfdb_files import Layout, Record, read_chunks
 
 FORMAT = 1  # of the cache: raise it whenever what is written changes
@@ -149,7 +149,7 @@ def _identity(manifest):
 
 def _remove_leftovers(cache):
     """Remove what killed builds left: a living one writes all the time, so a file of an hour ago has none."""
-    for leftover in cache.glob("????????-????????????????.*.tmp"):
+    for leftover in cache.glob(".part-????????-????????-????????????????.*"):
         with contextlib.suppress(OSError):  # another process was quicker
             if time.time() - leftover.stat().st_mtime > 3600:
                 leftover.unlink()
@@ -243,12 +243,9 @@ def _text(value):
 @contextlib.contextmanager
 def _replacing(path, size):
     """A file that gets the name `path` when it is complete, and vanishes on any error or Ctrl-C before."""
-    temporary = path.with_name(f"{path.name}.{uuid.uuid4().hex}.tmp")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
+        with writing.whole(path) as temporary, temporary.open("wb") as file:
             yield file
-        temporary.replace(path)
     except OSError as error:
         why = "the disk is full" if error.errno == errno.ENOSPC else error.strerror
         raise OSError(
@@ -256,9 +253,6 @@ def _replacing(path, size):
             f"cannot write the sample cache of {size / 1e6:,.2f} MB into {path.parent}: {why}. "
             "Make room there, or name another folder: ECG_CACHE=folder",
         ) from error
-    finally:
-        with contextlib.suppress(OSError):  # renamed, or never there
-            temporary.unlink()
 
 
 def _remove_stale(path):

@@ -8,9 +8,9 @@ import json
 import numpy as np
 import pandas as pd
 
-import card as cards
 import metrics
 import plots
+import writing
 
 HEADLINES = {
     "macro_auc": "macro AUC",
@@ -19,7 +19,11 @@ HEADLINES = {
     "macro_f1": "F1",
     "subset_accuracy": "subset accuracy",
     "hamming_loss": "Hamming loss",
+    "accuracy": "accuracy",
+    "weighted_f1": "weighted F1",
 }
+SHORT = 3  # s; shorter signals are beats
+ALWAYS = ("models", "classes", "subgroups", "errors")  # tables that are written even if they are empty
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 85rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; font-size: 0.9rem }
@@ -30,13 +34,15 @@ tbody tr:nth-child(even) { background: #f5f5f5 } img { max-width: 100% } .mind {
 
 
 def write(result, predictions, folder):
-    """Write metrics.json, a CSV file for each table, and report.html into `folder`."""
-    with cards.whole(folder / "metrics.json") as temporary:
+    """Write metrics.json, a CSV file for each table, report.md and report.html into `folder`."""
+    with writing.whole(folder / "metrics.json") as temporary:
         temporary.write_text(json.dumps(result, indent=1) + "\n")
+    with writing.whole(folder / "report.md") as temporary:
+        temporary.write_text(as_text(result) + "\n")
     for name, table in tables(result).items():
-        with cards.whole(folder / f"{name}.csv") as temporary:
+        with writing.whole(folder / f"{name}.csv") as temporary:
             table.to_csv(temporary, index=False)
-    with cards.whole(folder / "report.html") as temporary:
+    with writing.whole(folder / "report.html") as temporary:
         temporary.write_text(as_html(result, predictions))
 
 
@@ -46,15 +52,22 @@ def tables(result):
         {"model": model["model"]} | flat(model) | {"calibration_error": model["calibration_error"]}
         for model in result["models"]
     ]
-    confusion = result["confusion_matrices"]
-    counts = [dict(zip(("tn", "fp", "fn", "tp"), np.ravel(confusion[name]), strict=True)) for name in confusion]
-    classes = [
-        {"class": name} | scores | count
-        for (name, scores), count in zip(result["classes"].items(), counts, strict=True)
-    ]
+    classes = [{"class": name} | scores | counts(result, name) for name, scores in result["classes"].items()]
     groups = [{"group": row["group"], "records": row["records"]} | flat(row) for row in result["subgroups"]]
     rows = {"models": models, "classes": classes, "subgroups": groups, "errors": result["errors"]}
-    return {name: pd.DataFrame(part) for name, part in rows.items()}
+    rows["aami"] = [{"model": row["model"]} | flat(row) for row in result["aami"]]
+    rows |= {name: result[name] for name in ("confidence", "recordings")}
+    return {name: pd.DataFrame(part) for name, part in rows.items() if part or name in ALWAYS}
+
+
+def counts(result, name):
+    """The row of a class in the confusion matrix, by name; where each class has a matrix, that in one row."""
+    matrix = result["confusion_matrices"]
+    if result["multilabel"]:
+        return dict(zip(("tn", "fp", "fn", "tp"), np.ravel(matrix[name]), strict=True))
+    classes = list(result["classes"])
+    row = matrix["all classes"][classes.index(name)]
+    return {f"as {other}": count for other, count in zip(classes, row, strict=True)}
 
 
 def flat(row):
@@ -71,26 +84,35 @@ def shown(result):
         {"model": model["model"]} | with_intervals(model) | {"ECE": calibration(model)} for model in result["models"]
     ]
     differences = [
-        {"model": model["model"]} | {title: brackets(model["differences"][name]) for name, title in HEADLINES.items()}
+        {"model": model["model"]} | {HEADLINES[name]: brackets(ends) for name, ends in model["differences"].items()}
         for model in result["models"][1:]
         if not model["model"].startswith("naive")
     ]
     groups = [
         {"group": row["group"], "records": f"{row['records']:,}"} | with_intervals(row) for row in result["subgroups"]
     ]
-    classes = tables(result)["classes"].map(lambda value: f"{value:.3f}" if isinstance(value, float) else value)
-    errors = tables(result)["errors"].map(lambda value: f"{value:.3f}" if isinstance(value, float) else value)
+    figures = [{"model": row["model"]} | with_intervals(row) for row in result["aami"]]
+    plain = {name: rounded(table) for name, table in tables(result).items()}
     return {
         "Models": pd.DataFrame(models),
         "Differences from the first model, 95 % intervals, paired": pd.DataFrame(differences),
-        "Classes (first model)": classes,
+        "Classes (first model)": plain["classes"],
+        "AAMI figures": pd.DataFrame(figures),
         "Subgroups (first model)": pd.DataFrame(groups),
-        "Surest errors (first model)": errors,
+        "Errors by confidence (first model)": plain.get("confidence", ()),
+        "Recordings (first model)": plain.get("recordings", ()),
+        "Surest errors (first model)": plain["errors"],
     }
 
 
+def rounded(table):
+    """A table as text, with three digits."""
+    return table.map(lambda value: f"{value:.3f}" if isinstance(value, float) else value)
+
+
 def with_intervals(row):
-    return {title: f"{row['scores'][name]:.4f} {brackets(row['intervals'][name])}" for name, title in HEADLINES.items()}
+    values = {name: f"{row['scores'][name]:.4f} {brackets(ends)}" for name, ends in row["intervals"].items()}
+    return {HEADLINES.get(name, name): value for name, value in values.items()}
 
 
 def brackets(interval):
@@ -103,26 +125,52 @@ def calibration(model):
 
 def summary(result):
     """What was scored and how, as lines."""
-    goal = result["threshold_goal"]
     lines = [
         f"{result['source']}: {result['records']:,} test records of {result['patients']:,} patients.",
-        f"Thresholds: chosen on validation for the goal {goal}."
-        if goal.partition("=")[0] in metrics.GOALS
-        else f"Thresholds: {goal} for every class.",
+        decision_rule(result),
         f"In brackets: 95 % intervals of {result['bootstrap_samples']:,} bootstrap samples over patients. "
-        "ECE: expected calibration error, before and after one temperature for each class, fitted on validation.",
+        "ECE: expected calibration error, before and after temperatures fitted on validation.",
     ]
+    if result["absent"]:
+        lines.append(f"No test record has {', '.join(result['absent'])}: left out of every macro score.")
     if result["samples_without_a_class"]:
-        lines.append(f"In {result['samples_without_a_class']} samples a class was absent: left out of their macro AUC.")
+        lines.append(
+            f"In {result['samples_without_a_class']} samples a class was absent: left out of their macro scores."
+        )
     if result["leaks_patients"]:
         lines.append("Mind: patients stand in several splits, so these are not the scores for new patients.")
     return lines
 
 
+def decision_rule(result):
+    """The one rule by which every table of the report decides."""
+    goal = result["threshold_goal"]
+    if not result["multilabel"]:
+        return f"Decided: {goal}."
+    if goal.partition("=")[0] in metrics.GOALS:
+        return f"Thresholds: chosen on validation for the goal {goal}."
+    return f"Thresholds: {goal} for every class."
+
+
+def write_folds(scores, folder):
+    """Write and print the scores of each fold of a cross-validation, with their mean and standard deviation."""
+    table = pd.DataFrame(scores)
+    with writing.whole(folder / "folds.csv") as temporary:
+        table.to_csv(temporary, index=False)
+    values = table.drop(columns=["fold", "records"])
+    rows = [*table.to_dict("records"), {"fold": "mean", **values.mean()}, {"fold": "deviation", **values.std()}]
+    shown = pd.DataFrame(rows).rename(columns=HEADLINES)
+    shown["records"] = [f"{count:,.0f}" if count == count else "" for count in shown["records"]]
+    text = markdown(shown.map(lambda value: f"{value:.4f}" if isinstance(value, float) else value))
+    with writing.whole(folder / "folds.md") as temporary:
+        temporary.write_text(text + "\n")
+    print(text)
+
+
 def as_text(result):
-    """The tables of models and classes in Markdown, for a terminal and for documents alike."""
+    """The tables of models, classes and AAMI figures in Markdown, for a terminal and for documents alike."""
     parts = shown(result)
-    chosen = [part for part in list(parts.values())[:3] if len(part)]
+    chosen = [part for part in list(parts.values())[:4] if len(part)]
     return "\n\n".join(["\n".join(summary(result)), *(markdown(part) for part in chosen)])
 
 
@@ -151,19 +199,34 @@ def figures(result, predictions):
     test = predictions["split"] == "test"
     labels, probabilities = predictions["labels"][test], predictions["probabilities"][0][test].astype("float64")
     first, classes = result["models"][0], list(result["classes"])
-    calibrated = metrics.calibrate(probabilities, first["temperatures"])
-    yield "Confusion matrices", plots.confusion_matrices(result["confusion_matrices"])
+    calibrated = metrics.calibrate(probabilities, first["temperatures"], result["multilabel"])
+    ticks = ("no", "yes") if result["multilabel"] else classes
+    yield "Confusion matrices", plots.confusion_matrices(result["confusion_matrices"], ticks)
     yield "Curves", plots.curves(labels, probabilities, classes)
     yield "Probabilities", plots.score_histograms(labels, probabilities, first["thresholds"], classes)
     yield "Reliability", plots.reliability(labels, probabilities, calibrated, classes)
+    if not result["multilabel"]:
+        yield "Confidence", plots.confidence(labels, probabilities, classes)
     log = pd.DataFrame(json.loads(str(predictions["log"])))
     if len(log):
         yield "Training", plots.training_curve(log)
-    for record, wrong in pd.DataFrame(result["errors"]).groupby("record", sort=False) if result["errors"] else ():
-        which = list(predictions["names"][predictions["wrong"]]).index(record)
+    if result["errors"]:
+        yield from error_figures(result, predictions)
+
+
+def error_figures(result, predictions):
+    """The records of the surest errors: recordings one by one on ECG paper, beats all in one gallery."""
+    names, rate = predictions["names"][predictions["wrong"]].tolist(), float(predictions["sampling_rate"])
+    shown = {}
+    for record, wrong in pd.DataFrame(result["errors"]).groupby("record", sort=False):
         told = "; ".join(f"{e['class']} {e['probability']:.2f}, truth {e['truth']}" for _, e in wrong.iterrows())
-        signals = predictions["wrong_signals"][which]
-        yield f"Error: {record}", plots.ecg(signals, predictions["leads"], float(predictions["sampling_rate"]), told)
+        shown[record] = predictions["wrong_signals"][names.index(record)], told
+    if predictions["wrong_signals"].shape[1] < SHORT * rate:
+        gallery = [(signals, f"{record}\n{told}") for record, (signals, told) in shown.items()]
+        yield "Surest errors", plots.gallery(gallery, predictions["leads"], rate)
+        return
+    for record, (signals, told) in shown.items():
+        yield f"Error: {record}", plots.ecg(signals, predictions["leads"], rate, told)
 
 
 def picture(figure, title):

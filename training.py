@@ -1,7 +1,6 @@
 """Train a classifier from a Config: `python training.py --dataset ptbxl`; `--help` shows every setting."""
 
 import argparse
-import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +18,9 @@ import metrics
 import models
 import plots
 import recipes
+import state as states
 
 BEST = {"monitor": "val_macro_auc", "mode": "max"}
-STATE = "state.npz"  # in the run's folder: everything that the next epoch depends on
 
 
 def constant(config, steps):
@@ -47,9 +46,10 @@ OPTIMIZERS = {
 class Validation(keras.callbacks.Callback):
     """Scores the network that would be saved, on whole validation records, after each epoch."""
 
-    def __init__(self, feed, whole, rows):
+    def __init__(self, feed, crops, whole, rows):
         super().__init__()
-        self.feed, self.whole, self.rows = feed, whole, rows
+        self.feed, self.crops, self.whole, self.rows = feed, crops, whole, rows
+        self.loss = loss_of(feed.config, feed.data, feed.data.labels[feed.rows])
 
     def on_epoch_begin(self, epoch, logs=None):
         self.feed.epoch = epoch
@@ -62,97 +62,11 @@ class Validation(keras.callbacks.Callback):
                 "give the new run another --out"
             )
         data = self.feed.data
-        self.whole.set_weights(self.model.get_weights())
+        self.whole.set_weights(self.crops.get_weights())
         probabilities = batches.predict_rows(self.whole, data, self.rows, self.feed.card)
         labels = data.labels[self.rows]
-        logs["val_loss"] = float(np.mean(keras.ops.convert_to_numpy(self.model.loss(labels, probabilities))))
+        logs["val_loss"] = float(np.mean(keras.ops.convert_to_numpy(self.loss(labels, probabilities))))
         logs["val_macro_auc"] = metrics.macro_auc(labels, probabilities)
-
-
-class State(keras.callbacks.Callback):
-    """Saves, after each epoch, everything that the next one depends on, in one file.
-
-    Weights, optimizer and the states of the seed generators are variables; the other callbacks keep numbers.
-    """
-
-    def __init__(self, folder, card, others):
-        super().__init__()
-        self.folder, self.card = folder, card
-        self.others = {type(callback).__name__: callback for callback in others}
-        self.log, self.counters = [], {}
-
-    def on_train_begin(self, logs=None):
-        for name, values in self.counters.items():  # after the callbacks' own on_train_begin, which empties them
-            vars(self.others[name]).update(values)
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.log.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
-        numbers = {
-            name: {key: value for key, value in vars(callback).items() if isinstance(value, (int, float))}
-            for name, callback in self.others.items()
-        }
-        about = {"run": self._run(), "log": self.log, "counters": numbers}
-        variables = enumerate(self._variables())
-        arrays = {f"variable{i}": keras.ops.convert_to_numpy(variable) for i, variable in variables}
-        with cards.whole(self.folder / STATE) as temporary, open(temporary, "wb") as file:
-            np.savez(file, about=json.dumps(about), **arrays)
-        with cards.whole(self.folder / "log.csv") as temporary:
-            pd.DataFrame(self.log).to_csv(temporary, index=False)
-        for path in self.folder.glob("best-*.weights.h5"):
-            if path != self.best_file():
-                path.unlink()
-
-    def _variables(self):
-        return self.model.variables + self.model.optimizer.variables
-
-    def _run(self):
-        return json.loads(json.dumps(self.card.config | {"data": self.card.data}))  # as it comes back from the file
-
-    def restore(self, model):
-        """Bring `model`, its optimizer and the callbacks to the end of the last finished epoch.
-
-        Raises:
-            FileNotFoundError: there is nothing to resume.
-            ValueError: it was a run with other settings or other data.
-        """
-        if not (self.folder / STATE).exists():
-            raise FileNotFoundError(f"nothing to resume in {self.folder}; start without --resume")
-        with np.load(self.folder / STATE) as saved:
-            about = json.loads(str(saved["about"]))
-            check_same(about["run"], self._run())
-            self.set_model(model)
-            for i, variable in enumerate(self._variables()):
-                variable.assign(saved[f"variable{i}"])
-        self.log, self.counters = about["log"], about["counters"]
-
-    def check_free(self):
-        """Refuse to overwrite a run that can still go on."""
-        if (self.folder / STATE).exists():
-            with np.load(self.folder / STATE) as saved:
-                about = json.loads(str(saved["about"]))
-            if next_epoch(about["log"], about["counters"], about["run"]["epochs"]) < about["run"]["epochs"]:
-                raise ValueError(
-                    f"{self.folder} holds an unfinished run of {len(about['log'])} epochs; go on with --resume, "
-                    "name another folder with --out, or delete it"
-                )
-
-    def best_file(self):
-        """The weights of the best epoch so far."""
-        best = max(self.log, key=lambda row: row["val_macro_auc"])  # the first of equals, as ModelCheckpoint keeps
-        return self.folder / f"best-{best['epoch']:03d}.weights.h5"
-
-
-def next_epoch(log, counters, epochs):
-    """The epoch to go on with, counted from 0; `epochs` if early stopping has ended the run."""
-    return epochs if counters.get("EarlyStopping", {}).get("stopped_epoch") else len(log)
-
-
-def check_same(before, now):
-    """Refuse to go on with a run under other settings, or on other data."""
-    differ = [name for name in now if before.get(name) != now[name]]
-    if differ:
-        was = ", ".join(f"{name} {before.get(name)} (now {now[name]})" for name in differ)
-        raise ValueError(f"cannot resume: that run has other settings: {was}; use them, or start without --resume")
 
 
 def check(config):
@@ -168,7 +82,7 @@ def check(config):
         if getattr(config, name) not in known:
             raise ValueError(f"no {name} {getattr(config, name)!r}; there are: {', '.join(known)}")
     augmentation.check(config.augmentation)
-    least = {"batch_size": 1, "epochs": 1, "patience": 1, "crop": 0, "learning_rate": 0, "dropout": 0}
+    least = {"batch_size": 1, "epochs": 1, "patience": 1, "crop": 0, "learning_rate": 0, "dropout": 0, "smote": 0}
     for name, value in least.items():
         if getattr(config, name) < value:
             raise ValueError(f"{name} must be at least {value}, but {getattr(config, name)} came")
@@ -203,17 +117,20 @@ def train(config, data, folder, save_as=None, resume=False, tensorboard=False):
     rows, validation = training_rows(data, config), data.rows("validation")
     card = cards.describe(config, data, rows)
     warn_about_absent(data, validation)
-    feed = batches.Batches(data, rows, config, card)
-    model, whole = build(config, data, rows, card)
-    compile_model(model, config, data.labels[rows], len(feed))
-    callbacks = callbacks_of(config, folder, feed, whole, validation, tensorboard)
+    crops, whole = build(config, data, rows, card)
+    if config.smote:
+        data, rows = balance.smote(data, rows, config.smote, seed=config.seed)
+    feed = batches.Batches(data, rows, config, card, targets_of(config, data, rows))
+    model = models.with_fine_classes(crops) if data.fine else crops
+    compile_model(model, config, loss_of(config, data, feed.targets[rows]), len(feed))
+    callbacks = callbacks_of(config, folder, feed, crops, whole, validation, tensorboard)
     state = callbacks[-1]
     state.restore(model) if resume else state.check_free()
     folder.mkdir(parents=True, exist_ok=True)
     fit(model, feed, callbacks)
     model.load_weights(state.best_file())
-    whole.set_weights(model.get_weights())
-    card = judge(card, data, validation, whole, model if config.crop else None)
+    whole.set_weights(crops.get_weights())
+    card = judge(card, data, validation, whole, crops if config.crop else None)
     card = replace(card, log=tuple(state.log))
     plots.training_curve(pd.DataFrame(state.log)).savefig(folder / "training.png", dpi=120)
     return cards.save(save_as or folder / "model.h5", whole, card)
@@ -222,7 +139,7 @@ def train(config, data, folder, save_as=None, resume=False, tensorboard=False):
 def fit(model, feed, callbacks):
     """Train until the last epoch, until early stopping, or until Ctrl-C after at least one epoch."""
     state, epochs = callbacks[-1], feed.config.epochs
-    first = next_epoch(state.log, state.counters, epochs)
+    first = states.next_epoch(state.log, state.counters, epochs)
     verbose = 1 if sys.stdout.isatty() else 2  # a bar for a person, a line an epoch for a log
     try:
         model.fit(feed, epochs=epochs, initial_epoch=first, callbacks=callbacks, shuffle=False, verbose=verbose)
@@ -246,23 +163,49 @@ def build(config, data, rows, card):
     sample = rows[:: max(1, len(rows) // 2048)]  # two thousand records measure a mean well enough
     scales = models.scales_of(*batches.inputs_of(data, sample, card))
     keras.config.set_dtype_policy(config.precision)
-    sizes = len(card.leads), len(card.classes), scales, card.multilabel
-    model = models.build(config, batches.crop_samples(config, card), *sizes)
+    sizes = len(card.leads), len(card.classes), scales, card.multilabel, data.fine and data.fine.membership
+    crops = models.build(config, batches.crop_samples(config, card), *sizes)
     keras.config.set_dtype_policy("float32")
-    return model, models.build(config, card.samples, *sizes)
+    return crops, models.build(config, card.samples, *sizes)
 
 
-def compile_model(model, config, labels, steps_per_epoch):
-    """Optimizer with its schedule, and loss with its class weights."""
-    weights = balance.class_weights(labels, config.class_weight_power) if config.class_weight_power else None
+def targets_of(config, data, rows):
+    """What the network shall say of each record: labels, mixed with what teachers say, and then finer labels.
+
+    Hinton et al. (2015, arXiv 1503.02531): a mean of networks knows which records are doubtful, which labels do not.
+    """
+    targets = data.labels.astype("float32")
+    if config.teachers:
+        told = [taught(path, data, rows) for path in config.teachers]
+        targets[rows] += config.teaching * (np.mean(told, axis=0) - targets[rows])
+    return np.hstack([targets, data.fine.labels]) if data.fine else targets
+
+
+def taught(path, data, rows):
+    """Probabilities of a saved model for training records."""
+    model, card = cards.load(path)
+    if card.classes != data.classes:
+        raise ValueError(f"teacher {path} knows the classes {card.classes}, but the data have {data.classes}")
+    print(f"{path} reads {len(rows):,} training records", flush=True)
+    return batches.predict_rows(model, data, rows, card)
+
+
+def loss_of(config, data, targets):
+    """The loss with the class weights of these training targets."""
+    weights = balance.class_weights(targets, config.class_weight_power) if config.class_weight_power else None
+    return losses.build(config, weights, data.multilabel)
+
+
+def compile_model(model, config, loss, steps_per_epoch):
+    """Optimizer with its schedule, and loss."""
     rate = SCHEDULES[config.schedule](config, config.epochs * steps_per_epoch)
     # TensorFlow's compiler makes recurrent layers several times slower on a CPU; JAX always compiles.
     jit = False if keras.backend.backend() == "tensorflow" else "auto"
-    model.compile(OPTIMIZERS[config.optimizer](config, rate), losses.build(config, weights), jit_compile=jit)
+    model.compile(OPTIMIZERS[config.optimizer](config, rate), loss, jit_compile=jit)
     model.optimizer.build(model.trainable_variables)
 
 
-def callbacks_of(config, folder, feed, whole, validation, tensorboard):
+def callbacks_of(config, folder, feed, crops, whole, validation, tensorboard):
     """Validation before the others, since they watch its score; State last, since it saves theirs."""
     watching = [
         keras.callbacks.EarlyStopping(patience=config.patience, **BEST),
@@ -273,8 +216,8 @@ def callbacks_of(config, folder, feed, whole, validation, tensorboard):
     if config.schedule == "plateau":
         watching.append(keras.callbacks.ReduceLROnPlateau(patience=max(1, config.patience // 2), factor=0.3, **BEST))
     board = [keras.callbacks.TensorBoard(folder / "tensorboard")] if tensorboard else []
-    scoring = [keras.callbacks.TerminateOnNaN(), Validation(feed, whole, validation)]
-    return [*scoring, *watching, *board, State(folder, feed.card, watching)]
+    scoring = [keras.callbacks.TerminateOnNaN(), Validation(feed, crops, whole, validation)]
+    return [*scoring, *watching, *board, states.State(folder, feed.card, watching)]
 
 
 def warn_about_absent(data, validation):
@@ -300,10 +243,14 @@ def judge(card, data, validation, whole, crops=None):
     """
     labels = data.labels[validation]
     probabilities = batches.predict_rows(whole, data, validation, card)
+    if not data.multilabel:
+        return replace(card, scores={"validation": metrics.scores(labels, probabilities, ())})
     thresholds = metrics.choose_thresholds(labels, probabilities)
     scores = {"validation": metrics.scores(labels, probabilities, thresholds)}
     if crops:
-        averaged = batches.predict_rows(crops, data, validation, card, window=crops.input_shape[0][1])
+        averaged = batches.predict_rows(
+            crops, data, validation, card, window=crops.get_layer("signals").output.shape[1]
+        )
         scores["validation_windows"] = metrics.scores(labels, averaged, metrics.choose_thresholds(labels, averaged))
     return replace(card, thresholds=tuple(thresholds), threshold_goal="f1", scores=scores)
 

@@ -34,6 +34,10 @@ class Record(NamedTuple):
     baselines: list
     layout: Layout
 
+    def millivolts(self):
+        """The signals, float32 `(samples, leads)` in millivolt."""
+        return ((self.digital - np.asarray(self.baselines)) / self.gains).astype("float32")
+
 
 def read_record(folder, name):
     """The Record `name` of `folder`, checked against its own header.
@@ -61,6 +65,28 @@ def read_record(folder, name):
     gains = [gain / MILLIVOLTS[unit] for gain, unit in zip(record.adc_gain, units, strict=True)]
     layout = Layout(record.sig_len, tuple(record.sig_name), float(record.fs))
     return Record(record.d_signal.astype("<i2"), gains, record.baseline, layout)
+
+
+def read_annotations(folder, name, length, extension="atr"):
+    """Where in a record of so many samples its annotations are, and their symbols: two arrays `(annotations,)`.
+
+    Raises:
+        FileNotFoundError: there is no annotation file.
+        ValueError: it is damaged, or of a longer record.
+    """
+    path = Path(folder) / f"{name}.{extension}"
+    if not path.exists():
+        raise FileNotFoundError(f"the file {path.name} is missing")
+    if path.read_bytes()[-2:] != b"\0\0":
+        raise ValueError(f"the annotation file {path.name} is empty or cut short: it lacks its end mark")
+    try:
+        annotation = wfdb.rdann(str(Path(folder) / name), extension)
+    except Exception as error:  # wfdb meets damaged files with errors of any kind
+        raise ValueError(f"the annotation file {path.name} cannot be read ({error})") from error
+    samples, symbols = annotation.sample, np.array(annotation.symbol, "U1")
+    if len(samples) and not 0 <= samples.min() <= samples.max() < length:
+        raise ValueError(f"{path.name} has an annotation at sample {samples.max():,}; the record ends at {length:,}")
+    return samples, symbols
 
 
 def _check_leads(record):

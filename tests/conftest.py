@@ -1,4 +1,4 @@
-"""What several test files share: the real PTB-XL, and hypothesis where it is installed."""
+"""What several test files share: the real databases, and hypothesis where it is installed."""
 
 import pandas as pd
 import pytest
@@ -22,6 +22,15 @@ def whole_ptbxl(ptbxl):
     if count != 21799:
         pytest.skip(f"the counts are of all 21,799 records, but {ptbxl} has {count:,}")
     return ptbxl
+
+
+@pytest.fixture(scope="session")
+def mitdb():
+    """Folder of the real MIT-BIH Arrhythmia Database, whole; tests that ask for it carry the marker `real_data`."""
+    folder = dataset.folder("mitdb")
+    if len(list(folder.glob("???.atr"))) != 48:
+        pytest.skip(f"no MIT-BIH of 48 records in {folder}; ECG_DATA can name the folder that holds mitdb/")
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -124,6 +124,22 @@ def test_superclasses_of_all_records_that_have_one(written):
     assert data.notes == ("2 records without a label of this task left out",)  # 5 and 12
 
 
+def test_finer_labels_come_along_and_know_the_class_they_belong_to(written):
+    data = data_ptbxl.load(written, "superclass", fine_task="statements")
+    assert " ".join(data.fine.classes) == "NORM ABQRS AFIB CLBBB IMI LAFB LVH NDT PAC PACE SR STACH"
+    members = {name: np.array(data.classes)[row == 1].tolist() for name, row in zip(*data.fine[1:], strict=True)}
+    assert (members["IMI"], members["NDT"], members["LAFB"]) == (["MI"], ["STTC"], ["CD"])
+    assert members["SR"] == members["ABQRS"] == []
+    last = data.fine.labels[data.records["ecg_id"] == 10][0]
+    assert np.array(data.fine.classes)[last == 1].tolist() == ["ABQRS", "LVH", "STACH"]
+    np.testing.assert_array_equal(data.fine.labels @ data.fine.membership > 0, data.labels == 1)
+
+
+def test_an_unknown_finer_task_is_refused(written):
+    with pytest.raises(ValueError, match="no task 'finest'; it has: superclass, subclass"):
+        data_ptbxl.load(written, "superclass", fine_task="finest")
+
+
 def test_a_minimum_likelihood_of_50_drops_15_and_35_but_keeps_50_and_the_unknown_0(written):
     data = data_ptbxl.load(written, "superclass", minimum_likelihood=50)
     assert (classes_of(data, 2), classes_of(data, 6)) == ("CD", "HYP")

@@ -47,6 +47,43 @@ def test_rows_are_the_positions_of_a_split_in_order():
     assert many.rows("test").tolist() == [0, 3]
 
 
+def six_patients(**changes):
+    """Twelve records of six patients, two each; patient 5 tests; record i has the value i throughout."""
+    groups = np.arange(12) // 2
+    values = {
+        "signals": np.tile(np.arange(12, dtype="float32")[:, None, None], (1, 2, 2)),
+        "labels": np.eye(2)[np.arange(12) % 2],
+        "groups": groups,
+        "split": np.select([groups == 5, groups == 4], ["test", "validation"], "train"),
+        "records": pd.DataFrame({"name": list("abcdefghijkl")}),
+    }
+    return make(**(values | changes))
+
+
+def test_rows_that_are_taken_keep_what_belongs_to_them():
+    fine = dataset.FineLabels(np.eye(12), tuple("abcdefghijkl"), np.zeros((12, 2)))
+    taken = six_patients(fine=fine).take(np.array([10, 0, 3]), np.array(["train", "validation", "test"]))
+    assert taken.signals[:, 0, 0].tolist() == [10, 0, 3]
+    assert taken.fine.labels.argmax(axis=1).tolist() == [10, 0, 3]
+    assert (taken.groups.tolist(), taken.records["name"].tolist()) == ([5, 0, 1], ["k", "a", "d"])
+
+
+def test_each_patient_tests_in_one_fold_and_those_of_the_test_split_in_none():
+    tested = []
+    for part in six_patients().grouped_folds(3):
+        assert {5}.isdisjoint(part.groups)
+        assert len(part.labels) == 10
+        tested += sorted(set(part.groups[part.rows("test")]))
+    assert sorted(tested) == [0, 1, 2, 3, 4]
+
+
+def test_folds_of_patients_need_patients_enough_who_stand_in_one_split_each():
+    with pytest.raises(ValueError, match="6 folds came, but there are 5 patients"):
+        next(six_patients().grouped_folds(6))
+    with pytest.raises(ValueError, match="mixes patients"):
+        next(six_patients(leaks_patients=True).grouped_folds(3))
+
+
 def test_it_says_how_many_records_patients_and_labels_it_has():
     text = str(make(source="Tiny 1.0", task="superclass", groups=np.array([7, 7, 9]), leaks_patients=True))
     assert "Tiny 1.0 superclass: 3 records of 2 patients (1 train, 1 validation, 1 test)" in text
@@ -150,6 +187,12 @@ def test_data_lie_where_the_caller_says_else_where_the_environment_says_else_bes
 def test_a_dataset_is_read_with_its_first_task_unless_told_otherwise(toy):
     assert dataset.load("toy") == (toy / "datasets" / "toy", "first", 1)
     assert dataset.load("toy", "second", data_dir="here", gain=5) == (dataset.Path("here"), "second", 5)
+
+
+def test_a_reader_may_say_what_the_folder_of_its_database_is_called(toy):
+    (toy / "data_toy.py").write_text((toy / "data_toy.py").read_text() + 'FOLDER = "toydb"\n')
+    assert dataset.load("toy") == (toy / "datasets" / "toydb", "first", 1)
+    assert dataset.load("toy", data_dir="here") == (dataset.Path("here"), "first", 1)
 
 
 @pytest.mark.parametrize(

@@ -2,11 +2,14 @@
 
 import json
 import re
+from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from test_card import tiny_model
 
+import assessment
 import card as cards
 import dataset
 import evaluate
@@ -27,6 +30,7 @@ def predictions():
         "split": np.repeat(["validation", "test"], 4),
         "groups": np.arange(8),
         "names": np.array(list("stuvwxyz")),
+        "recordings": np.array(list("stuvwxyz")),
         "features": np.array([[30, 0], [50, 1], [70, 1], [90, 0]] * 2, "float32"),
         "feature_names": np.array(["age (years)", "sex (0 male, 1 female)"]),
         "wrong": np.array([5]),
@@ -35,12 +39,13 @@ def predictions():
         "sampling_rate": 100,
         "source": "four records",
         "log": "[]",
+        "multilabel": True,
         "leaks_patients": False,
     }
 
 
 def test_the_scores_are_those_worked_out_by_hand(predictions):
-    result = evaluate.assess(predictions, "0.5", samples=50)
+    result = assessment.assess(predictions, "0.5", samples=50)
     one = result["classes"]["A"]
     assert (one["auc"], one["precision"], one["recall"]) == (0.75, 1.0, 0.5)
     scores = result["models"][0]["scores"]
@@ -50,21 +55,21 @@ def test_the_scores_are_those_worked_out_by_hand(predictions):
 
 
 def test_thresholds_come_from_validation_records_alone(predictions):
-    before = evaluate.assess(predictions, "f1", samples=10)["models"][0]["thresholds"]
+    before = assessment.assess(predictions, "f1", samples=10)["models"][0]["thresholds"]
     test = predictions["split"] == "test"
     predictions["labels"][test] = 1 - predictions["labels"][test]
-    assert evaluate.assess(predictions, "f1", samples=10)["models"][0]["thresholds"] == before
+    assert assessment.assess(predictions, "f1", samples=10)["models"][0]["thresholds"] == before
 
 
 def test_a_model_differs_from_itself_by_nothing_and_from_another_by_an_interval(predictions):
-    first, other = evaluate.assess(predictions, "0.5", samples=200)["models"]
+    first, other = assessment.assess(predictions, "0.5", samples=200)["models"]
     assert set(map(tuple, first["differences"].values())) == {(0, 0)}
     low, high = other["differences"]["subset_accuracy"]
     assert low == 0 < high  # the other is right about one record more, where that is in the sample
 
 
 def test_a_sure_error_is_listed_with_its_record(predictions):
-    errors = evaluate.assess(predictions, "0.5", samples=10)["errors"]
+    errors = assessment.assess(predictions, "0.5", samples=10)["errors"]
     assert errors == [{"record": "x", "class": "A", "truth": 1, "probability": pytest.approx(0.2)}]
 
 
@@ -77,7 +82,7 @@ def test_the_records_most_wrong_are_found_in_both_ways_and_on_test_records_only(
 
 def test_subgroups_need_two_sorts_of_records_and_have_counts(predictions):
     predictions["features"][:, 0] = 70
-    groups = {row["group"]: row["records"] for row in evaluate.assess(predictions, "0.5", samples=20)["subgroups"]}
+    groups = {row["group"]: row["records"] for row in assessment.assess(predictions, "0.5", samples=20)["subgroups"]}
     assert groups == {"age 60 to 79": 4, "male": 2, "female": 2}
 
 
@@ -86,12 +91,12 @@ def test_the_report_is_made_again_from_the_predictions_alone(predictions, tmp_pa
     command = ["--from", str(tmp_path / "predictions.npz"), "--thresholds", "0.5", "--samples", "20"]
     evaluate.main([*command, "--out", str(tmp_path / "again")])
     written = json.loads((tmp_path / "again" / "metrics.json").read_text())
-    assert written == json.loads(json.dumps(evaluate.assess(predictions, "0.5", samples=20)))
+    assert written == json.loads(json.dumps(assessment.assess(predictions, "0.5", samples=20)))
     assert "| A | 2 | 0.750 |" in capsys.readouterr().out
 
 
 def test_the_page_needs_no_network_and_its_numbers_are_those_of_the_json(predictions, tmp_path):
-    result = evaluate.assess(predictions, "0.5", samples=20)
+    result = assessment.assess(predictions, "0.5", samples=20)
     report.write(result, predictions, tmp_path)
     page = (tmp_path / "report.html").read_text()
     assert not re.search(r'(src|href)="(?!data:)', page)
@@ -104,13 +109,120 @@ def test_the_page_needs_no_network_and_its_numbers_are_those_of_the_json(predict
         "subgroups.csv",
         "errors.csv",
         "report.html",
+        "report.md",
     }
 
 
 def test_a_leak_is_said_openly(predictions):
-    leaky = evaluate.assess(predictions | {"leaks_patients": True}, samples=10)
+    leaky = assessment.assess(predictions | {"leaks_patients": True}, samples=10)
     assert "not the scores for new patients" in report.as_text(leaky)
-    assert "not the scores" not in report.as_text(evaluate.assess(predictions, samples=10))
+    assert "not the scores" not in report.as_text(assessment.assess(predictions, samples=10))
+
+
+@pytest.fixture
+def one_class(predictions):
+    """The same records, each of one class: A is found twice and taken for B once, B is found once."""
+    labels = np.array([[1, 0], [1, 0], [0, 1], [1, 0]])
+    model = np.array([[0.9, 0.1], [0.2, 0.8], [0.3, 0.7], [0.6, 0.4]])
+    changes = {"labels": np.tile(labels, (2, 1)), "probabilities": np.tile(model, (2, 2, 1)), "multilabel": False}
+    return predictions | changes
+
+
+def test_one_class_a_record_has_one_matrix_and_no_thresholds(one_class):
+    result = assessment.assess(one_class, samples=20)
+    assert result["confusion_matrices"] == {"all classes": [[2, 1], [0, 1]]}
+    first = result["models"][0]
+    assert (first["thresholds"], len(first["temperatures"])) == ([], 1)
+    assert first["scores"]["accuracy"] == 0.75
+    assert result["classes"]["A"]["error_rate"] == pytest.approx(1 / 3)
+    with pytest.raises(ValueError, match="leave --thresholds out"):
+        assessment.assess(one_class, "f1", samples=20)
+
+
+def test_the_report_of_one_class_a_record_says_how_it_decides_and_what_was_taken_for_what(one_class, tmp_path):
+    report.write(assessment.assess(one_class, samples=20), one_class, tmp_path)
+    text = (tmp_path / "report.md").read_text()
+    assert "Decided: the most probable class." in text
+    assert "| model | macro AUC | precision | recall | F1 | accuracy | weighted F1 | ECE |" in text
+    table = pd.read_csv(tmp_path / "classes.csv", index_col="class")
+    assert table.loc["A", ["as A", "as B"]].tolist() == [2, 1]
+
+
+def test_errors_are_counted_in_bands_of_confidence(one_class):
+    bands = {row["confidence"]: (row["records"], row["errors"]) for row in assessment.assess(one_class)["confidence"]}
+    # 0.9 lies in the band that it begins; the wrong record is decided with 0.8.
+    assert bands == {
+        "0 to 0.5": (0, 0),
+        "0.5 to 0.7": (1, 0),
+        "0.7 to 0.9": (2, 1),
+        "0.9 to 0.99": (1, 0),
+        "0.99 to 1": (0, 0),
+    }
+
+
+def test_records_that_are_cut_from_recordings_are_counted_for_each(one_class):
+    one_class["recordings"] = np.array([*"aabb", *"ccdd"])
+    rows = assessment.assess(one_class, samples=20)["recordings"]
+    assert rows == [
+        {"recording": "c", "records": 2, "accuracy": 0.5, "A": 2, "A found": 1, "B": 0, "B found": 0},
+        {"recording": "d", "records": 2, "accuracy": 1.0, "A": 1, "A found": 1, "B": 1, "B found": 1},
+    ]
+
+
+# Rows are the truth N, S, V, F, Q; columns what was decided.
+AAMI_MATRIX = np.array(
+    [
+        [90, 4, 3, 2, 1],
+        [5, 10, 2, 1, 2],
+        [2, 1, 30, 4, 3],
+        [1, 1, 2, 5, 1],
+        [1, 3, 4, 0, 2],
+    ]
+)
+
+
+def test_aami_figures_are_those_worked_out_by_hand():
+    figures = assessment.aami_figures(AAMI_MATRIX)
+    assert figures["SVEB sensitivity"] == 10 / 20
+    assert figures["SVEB positive predictivity"] == 10 / (10 + 4 + 1 + 1)  # three Q taken for S do not count
+    assert figures["SVEB false positive rate"] == pytest.approx(6 / (100 + 40 + 10))
+    assert figures["VEB sensitivity"] == 30 / 40
+    assert figures["VEB positive predictivity"] == pytest.approx(30 / (30 + 3 + 2))  # nor F and Q taken for V
+    assert figures["VEB false positive rate"] == pytest.approx(5 / (100 + 20))
+    assert figures["VEB F1"] == pytest.approx(2 * 30 / (40 + 35))
+    # Beats that are N, S or V: 97 are decided as N, 15 as S, 35 as V.
+    expected = (2 * 90 / (100 + 97) + 2 * 10 / (20 + 15) + 2 * 30 / (40 + 35)) / 3
+    assert figures["N, S, V macro F1"] == pytest.approx(expected)
+
+
+def test_aami_figures_of_nothing_found_are_zero_and_not_nan(recwarn):
+    assert not any(assessment.aami_figures(np.zeros((5, 5))).values())
+    assert not recwarn.list
+
+
+def test_beats_have_aami_figures_with_intervals_over_patients(one_class, tmp_path):
+    beats = one_class | {
+        "classes": np.array(list("NSVFQ")),
+        "labels": np.tile(np.eye(5)[[0, 1, 2, 0]], (2, 1)),
+        "probabilities": np.tile(np.eye(5)[[0, 1, 2, 2]], (2, 2, 1)),
+        "groups": np.array([0, 0, 0, 0, 1, 1, 1, 2]),
+    }
+    first = assessment.assess(beats, samples=200)["aami"][0]
+    assert first["scores"]["VEB sensitivity"] == 1
+    assert first["scores"]["VEB positive predictivity"] == 0.5
+    # A sample of patient 1 twice has no false positive, one of patient 2 twice no ventricular beat.
+    assert first["intervals"]["VEB positive predictivity"] == [0, 1]
+    report.write(assessment.assess(beats, samples=20), beats, tmp_path)
+    assert "| VEB F1 |" in (tmp_path / "report.md").read_text()
+    assert pd.read_csv(tmp_path / "aami.csv")["VEB F1"][0] == pytest.approx(2 / 3)
+
+
+def test_a_class_without_test_records_is_named_and_not_averaged(predictions):
+    predictions["labels"][4:, 1] = 0
+    result = assessment.assess(predictions, "0.5", samples=20)
+    assert result["absent"] == ["B"]
+    assert result["models"][0]["scores"]["macro_f1"] == pytest.approx(2 / 3)  # of A alone
+    assert "No test record has B" in report.as_text(result)
 
 
 @pytest.fixture
@@ -164,6 +276,47 @@ def test_the_card_of_a_model_is_left_alone_unless_asked(small_demo, tmp_path, mo
 def test_the_model_of_a_run_is_named_after_its_folder(tmp_path):
     assert evaluate.name_of(tmp_path / "ptbxl" / "model.h5") == "ptbxl-test"
     assert evaluate.name_of(tmp_path / "Final-ECG-Model.h5") == "Final-ECG-Model"
+
+
+def test_the_card_of_an_ensemble_stands_for_the_mean_of_its_members(small_demo, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "READINGS", tmp_path / "readings.csv")
+    paths = [str(saved_model(tmp_path / name)) for name in ("one", "two")]
+    (tmp_path / "both").mkdir()
+    together = str(tmp_path / "both" / "mean.json")
+    evaluate.main([*paths, "--out", str(tmp_path / "a"), "--samples", "5", "--save-ensemble", together])
+    assert cards.read(together).members == ("../one.h5", "../two.h5")
+    assert len(cards.read(together).thresholds) == 5
+    evaluate.main([together, "--out", str(tmp_path / "b"), "--samples", "5"])
+    with np.load(tmp_path / "a" / "predictions.npz") as a, np.load(tmp_path / "b" / "predictions.npz") as b:
+        np.testing.assert_allclose(b["probabilities"][0], a["probabilities"][2], atol=1e-6)
+
+
+def test_members_of_an_ensemble_take_and_give_the_same(tmp_path):
+    paths = [saved_model(tmp_path / "one"), saved_model(tmp_path / "two", classes=("A", "B", "C", "D", "E"))]
+    with pytest.raises(ValueError, match=r"two.h5 has classes \('A'.*, but .*one.h5 has \('NORM'"):
+        cards.ensemble(tmp_path / "mean.json", paths)
+
+
+def test_cross_validation_scores_every_patient_once_and_never_the_test_split(small_demo, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(evaluate, "READINGS", tmp_path / "readings.csv")
+    settings = {"dataset": "demo", "recipe": "demo", "filters": [4], "kernels": [3], "lstm_units": 3, "epochs": 1}
+    path = saved_model(tmp_path / "model")
+    cards.write(path, replace(cards.read(path), config=settings))
+    command = [str(path), "--cross-validate", "3", "--out", str(tmp_path / "folds"), "--samples", "5"]
+    evaluate.main(command)
+    data = dataset.load("demo")
+    scored = []
+    for number in (1, 2, 3):
+        with np.load(tmp_path / "folds" / f"fold-{number}" / "predictions.npz") as saved:
+            scored.extend(saved["names"][saved["split"] == "test"])
+    assert sorted(scored) == sorted(data.records["name"][data.split != "test"])
+    table = pd.read_csv(tmp_path / "folds" / "folds.csv")
+    assert table["records"].sum() == len(scored)
+    assert f"| mean |  | {table['macro_auc'].mean():.4f} |" in capsys.readouterr().out
+    assert not (tmp_path / "readings.csv").exists()
+    times = {path: path.stat().st_mtime_ns for path in (tmp_path / "folds").glob("fold-*/model.h5")}
+    evaluate.main(command)  # what is done stays done
+    assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "folds").glob("fold-*/model.h5")}
 
 
 def test_a_model_of_other_classes_is_refused(small_demo, tmp_path):

@@ -133,6 +133,19 @@ def test_settings_reach_the_loss_that_they_name():
     assert isinstance(losses.build(settings(loss="asymmetric")), losses.AsymmetricLoss)
 
 
+@pytest.mark.parametrize("name, expected", [("crossentropy", -np.log(0.8)), ("focal", 0.2**2 * -np.log(0.8))])
+def test_with_one_class_a_record_the_true_class_alone_counts_times_its_weight(name, expected):
+    labels, probabilities = np.array([[1.0, 0, 0]]), np.array([[0.8, 0.15, 0.05]])
+    plain, weighted = (losses.build(settings(loss=name), weights, multilabel=False) for weights in (None, [3, 1, 1]))
+    assert float(plain(labels, probabilities)) == pytest.approx(expected, rel=1e-5)
+    assert float(weighted(labels, probabilities)) == pytest.approx(3 * expected, rel=1e-5)
+
+
+def test_the_asymmetric_loss_is_refused_for_one_class_a_record():
+    with pytest.raises(ValueError, match="several classes a record; use crossentropy or focal"):
+        losses.build(settings(loss="asymmetric"), multilabel=False)
+
+
 def test_an_unknown_loss_is_refused_and_the_known_ones_are_listed():
     with pytest.raises(ValueError, match="'hinge'; choose from crossentropy, focal, asymmetric"):
         losses.build(settings(loss="hinge"))

@@ -211,5 +211,68 @@ def test_a_sample_without_a_class_leaves_it_out_of_its_macro_auc():
     )
 
 
+# One class a record: decided are A, B, B, A, so one A and one B are right, one A is taken for a B and one B for an A;
+# C has no record.
+ONE_OF_THREE = np.array([[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0]])
+TOLD = np.array([[0.8, 0.1, 0.1], [0.3, 0.5, 0.2], [0.1, 0.7, 0.2], [0.6, 0.4, 0.0]])
+
+
+def test_without_thresholds_the_most_probable_class_is_decided():
+    assert metrics.decide(TOLD, ()).tolist() == [[1, 0, 0], [0, 1, 0], [0, 1, 0], [1, 0, 0]]
+
+
+def test_scores_of_one_class_a_record_are_over_the_classes_that_have_records():
+    assert metrics.scores(ONE_OF_THREE, TOLD, ()) == pytest.approx(
+        {
+            "macro_auc": (3 / 4 + 3 / 4) / 2,  # A: 0.3 lies under 0.6; B: 0.4 lies under 0.5
+            "macro_precision": 1 / 2,
+            "macro_recall": 1 / 2,
+            "macro_f1": 1 / 2,
+            "accuracy": 2 / 4,
+            "weighted_f1": 1 / 2,
+        }
+    )
+
+
+def test_a_class_weighs_in_the_weighted_f1_as_many_records_as_it_has():
+    labels = np.array([[1, 0], [1, 0], [1, 0], [0, 1]])
+    always_first = np.array([[0.9, 0.1]] * 4)  # F1 of the first class is 2 * 3 / (4 + 3), of the second 0
+    assert metrics.scores(labels, always_first, ())["weighted_f1"] == pytest.approx(3 / 4 * 6 / 7)
+
+
+def test_the_error_rate_of_a_class_is_the_share_of_its_own_records_and_unknown_without_any():
+    rates = [scores["error_rate"] for scores in metrics.class_scores(ONE_OF_THREE, TOLD, ())]
+    assert rates == [0.5, 0.5, None]
+
+
+def test_scores_of_a_sample_of_records_with_one_class_are_those_of_its_records_repeated(hypothesis):
+    @hypothesis.given(hypothesis.strategies.integers(0, 10_000))
+    def same(seed):
+        rng = np.random.default_rng(seed)
+        labels, probabilities = np.eye(3, dtype=int)[rng.integers(0, 3, 30)], rng.dirichlet([1, 1, 1], 30)
+        draws = metrics.patient_draws(rng.integers(0, 12, 30), samples=4, seed=seed)
+        sampled = metrics.sampled_scores(labels, probabilities, (), draws)
+        for i, counts in enumerate(draws):
+            rows = np.repeat(np.arange(30), counts)
+            expected = metrics.scores(labels[rows], probabilities[rows], ())
+            assert {name: values[i] for name, values in sampled.items()} == pytest.approx(expected)
+
+    same()
+
+
+def test_one_temperature_sharpens_or_flattens_all_classes_of_a_record_and_keeps_their_sum():
+    # Odds 4 : 1 become 2 : 1 at temperature 2.
+    np.testing.assert_allclose(metrics.calibrate(np.array([[0.8, 0.2]]), [2.0], False), [[2 / 3, 1 / 3]])
+
+
+def test_the_one_temperature_is_found_again():
+    rng = np.random.default_rng(0)
+    honest = rng.dirichlet([1, 1, 1], 20_000)
+    labels = np.eye(3)[[rng.choice(3, p=row) for row in honest]]
+    assert metrics.fit_temperatures(labels, metrics.calibrate(honest, [0.5], False), False) == [
+        pytest.approx(2, rel=0.05)
+    ]
+
+
 def test_the_interval_leaves_out_a_fortieth_at_each_end():
     assert metrics.interval(np.arange(1001) / 1000) == [pytest.approx(0.025), pytest.approx(0.975)]

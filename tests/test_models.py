@@ -16,7 +16,17 @@ TINY = replace(
 )
 
 
-@pytest.fixture(params=["residual_bilstm", "resnet1d_wang", "xresnet1d", "inception_time", "transformer"])
+@pytest.fixture(
+    params=[
+        "residual_bilstm",
+        "resnet1d_wang",
+        "xresnet1d",
+        "inception_time",
+        "transformer",
+        "cnn_lstm",
+        "local_lead_attention",
+    ]
+)
 def config(request, monkeypatch):
     """A tiny network of each kind in turn; three blocks, since a shortcut of `inception_time` is around three."""
     monkeypatch.setitem(models.MODELS, "xresnet1d", functools.partial(models.xresnet1d, depths=(1, 2, 1)))
@@ -66,6 +76,18 @@ def test_convolutions_of_a_recipe_have_the_published_sizes_and_the_last_a_name(n
     assert model.get_layer("last_convolution").output.shape == (None, *last_map)
 
 
+def test_cnn_lstm_has_the_published_sizes():
+    sizes = {"filters": (64, 128, 128), "kernels": (5, 3, 3), "lstm_units": 64, "combined_units": 64, "dropout": 0.5}
+    config = replace(recipes.PTBXL, model="cnn_lstm", **sizes)
+    model = models.build(config, 187, 1, 5, {"signals": (np.zeros(1), np.ones(1))}, multilabel=False)
+    convolutions = 5 * 1 * 64 + 3 * 64 * 128 + 3 * 128 * 128
+    lstm = 2 * 4 * ((128 + 64) * 64 + 64)  # two directions, four gates, their inputs and biases
+    assert model.count_params() == convolutions + 4 * (64 + 128 + 128) + lstm + 129 * 64 + 65 * 5
+    assert model.get_layer("last_convolution").output.shape == (None, 23, 128)  # 187 halved three times
+    dropout = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    assert dropout == [0.2, 0.2, 0.2, 0.5]
+
+
 def test_every_network_has_a_recipe():
     assert {config.model for config in recipes.RECIPES.values()} == set(models.MODELS)
 
@@ -108,6 +130,58 @@ def test_the_transformer_tells_apart_records_with_the_same_patches_in_another_or
     assert np.max(np.abs(model((signals, features)) - model((swapped, features)))) > 1e-3
 
 
+LOCAL = replace(TINY, model="local_lead_attention")
+
+
+def lead_signals(samples, leads):
+    return np.random.default_rng(0).standard_normal((3, samples, leads)).astype("float32")
+
+
+def lead_model(samples, leads):
+    return models.build(LOCAL, samples, leads, 5, {"signals": (np.zeros(leads), np.ones(leads))})
+
+
+@pytest.mark.filterwarnings("ignore:You are using a softmax over axis 1")  # of one lead: it has the whole weight
+@pytest.mark.parametrize("leads", [1, 2, 12])
+def test_attention_sums_to_one_over_leads_at_each_step_and_over_time(leads):
+    model = lead_model(100, leads)
+    named = [model.get_layer(name).output for name in ("lead_attention", "attention")]
+    over_leads, over_time = keras.Model(model.inputs, named)([lead_signals(100, leads)])
+    assert (over_leads.shape, over_time.shape) == ((3, leads, 25, 1), (3, 25, 1))  # two blocks halve 100
+    np.testing.assert_allclose(np.sum(over_leads, axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(np.sum(over_time, axis=1), 1, rtol=1e-5)
+    assert np.ptp(over_time) > 1e-4
+    assert (np.ptp(over_leads) > 1e-4) == (leads > 1)
+
+
+def test_shared_weights_fit_any_number_of_leads_in_any_order_and_a_lead_twice_counts_once():
+    two, four = lead_model(100, 2), lead_model(100, 4)
+    four.set_weights(two.get_weights())
+    signals = lead_signals(100, 2)
+    expected = two(signals)
+    np.testing.assert_allclose(two(signals[..., ::-1]), expected, atol=1e-5)
+    np.testing.assert_allclose(four(np.concatenate([signals, signals], axis=-1)), expected, atol=1e-5)
+    assert np.max(np.abs(two(signals[..., [0, 0]]) - expected)) > 1e-4
+
+
+def test_attention_within_windows_sees_its_window_and_nothing_else():
+    x = keras.Input((2, 8, 16))
+    model = keras.Model(x, models.attend_within_windows(x, window=3, dropout=0.0))
+    before = np.random.default_rng(0).standard_normal((1, 2, 8, 16)).astype("float32")
+    after = before.copy()
+    after[0, 1, 4] = 5  # the second lead, the middle of its second window
+    moved = np.abs(model(after) - model(before)).max(axis=-1)[0] > 1e-6
+    assert moved.tolist() == [[False] * 8, [False] * 3 + [True] * 3 + [False] * 2]
+
+
+def test_attention_over_leads_is_a_weighted_mean():
+    x = keras.Input((3, 4, 2))
+    model = keras.Model(x, models.attend_over_leads(x, units=5))
+    signals = np.random.default_rng(0).standard_normal((1, 3, 4, 2)).astype("float32")
+    weights = keras.Model(x, model.get_layer("lead_attention").output)(signals)
+    np.testing.assert_allclose(model(signals), np.sum(weights * signals, axis=1), rtol=1e-5)
+
+
 def test_an_xresnet_wants_filters_for_each_stage():
     with pytest.raises(ValueError, match=r"xresnet1d50 has 4 stages, .* filters \(4, 4\); .* --recipe xresnet1d50"):
         models.build(replace(TINY, model="xresnet1d50"), 50, 2, 3, two_lead_scales())
@@ -128,6 +202,28 @@ def test_attention_weights_of_a_record_sum_to_one():
 def test_probabilities_of_a_task_with_one_class_a_record_sum_to_one():
     model = models.build(TINY, 50, 2, 3, two_lead_scales(), multilabel=False)
     np.testing.assert_allclose(np.sum(model(np.ones((4, 50, 2), "float32")), axis=1), 1, rtol=1e-5)
+
+
+MEMBERSHIP = np.array([[1, 0], [1, 0], [0, 1], [0, 0]], "float32")  # of four finer classes in two
+
+
+def test_a_class_is_there_if_any_of_its_finer_classes_is():
+    model = models.build(TINY, 50, 12, 2, SCALES, membership=MEMBERSHIP)
+    both = models.with_fine_classes(model)(random_inputs(50))
+    fine = np.asarray(both)[:, 2:]
+    np.testing.assert_allclose(both[:, 0], 1 - (1 - fine[:, 0]) * (1 - fine[:, 1]), rtol=1e-5)
+    np.testing.assert_allclose(both[:, 1], fine[:, 2], rtol=1e-5)
+
+
+def test_which_class_a_finer_one_belongs_to_is_not_learned(tmp_path):
+    model = models.build(TINY, 50, 12, 2, SCALES, membership=MEMBERSHIP)
+    trainee = models.with_fine_classes(model)
+    trainee.compile("adamw", "binary_crossentropy", run_eagerly=True)
+    trainee.train_on_batch(list(random_inputs(50)), np.ones((3, 6)))
+    np.testing.assert_array_equal(model.get_layer("membership").get_weights()[0], MEMBERSHIP)
+    model.save(tmp_path / "model.h5")
+    opened = keras.models.load_model(tmp_path / "model.h5")
+    np.testing.assert_array_equal(opened(random_inputs(50)), model(random_inputs(50)))
 
 
 def test_standardize_takes_away_the_mean_and_divides_by_the_deviation():

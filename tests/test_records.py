@@ -276,8 +276,8 @@ def test_an_interrupted_build_leaves_nothing(folder, monkeypatch):
 
 def test_what_killed_builds_left_is_removed_after_an_hour_but_not_before_and_nothing_else_ever(folder):
     (folder / ".cache").mkdir()
-    name = "01234567-0123456789abcdef.samples.{}.tmp"
-    old, young, foreign = (folder / ".cache" / file for file in (name.format(1), name.format(2), "my-thesis.tmp"))
+    name = ".part-0000000{}-01234567-0123456789abcdef.samples"
+    old, young, foreign = (folder / ".cache" / file for file in (name.format(1), name.format(2), ".part-of-my-thesis"))
     for path in (old, young, foreign):
         path.touch()
     for path in (old, foreign):
@@ -347,5 +347,5 @@ def test_a_killed_build_leaves_nothing_that_is_taken_for_a_cache(folder, tmp_pat
     with run_script(tmp_path, KILLED, str(folder), *NAMES) as builder:
         assert builder.stdout.readline() == "building\n"
         builder.send_signal(signal.SIGKILL)
-    assert [Path(name).suffix for name in caches(folder)] == [".tmp"]
+    assert [name[:6] for name in caches(folder)] == [".part-"]
     assert records.read(folder, NAMES).signals[2, 0, 1] == np.float32(0.02)

@@ -19,6 +19,7 @@ import batches as batching
 import card as cards
 import dataset
 import losses
+import metrics
 import recipes
 import training
 
@@ -54,7 +55,7 @@ def trained(data, tmp_path_factory):
 def feed(data, **changes):
     config = replace(TINY, **changes)
     rows = data.rows("train")
-    return batching.Batches(data, rows, config, cards.describe(config, data, rows))
+    return batching.Batches(data, rows, config, cards.describe(config, data, rows), data.labels)
 
 
 def test_a_run_leaves_model_card_log_and_curve(trained):
@@ -129,7 +130,7 @@ def test_every_augmentation_gives_batches_of_the_same_shape(data, name):
 def test_crops_of_a_record_change_from_epoch_to_epoch(data):
     rows = data.rows("train")[:1]
     config = replace(TINY, batch_size=1)
-    one = batching.Batches(data, rows, config, cards.describe(config, data, rows))
+    one = batching.Batches(data, rows, config, cards.describe(config, data, rows), data.labels)
     first = one[0][0][0]
     one.epoch = 1
     assert not np.array_equal(first, one[0][0][0])
@@ -161,8 +162,73 @@ def test_thresholds_are_chosen_on_validation_records_alone(trained, data):
     assert judged.thresholds == pytest.approx(card.thresholds, abs=1e-6)
 
 
+def test_what_teachers_say_is_mixed_into_the_targets_of_training_records_alone(trained, data):
+    path, rows = str(trained / "model.h5"), data.rows("train")
+    targets = training.targets_of(replace(TINY, teachers=(path, path), teaching=0.25), data, rows)
+    model, card = cards.load(path)
+    told = batching.predict_rows(model, data, rows, card)
+    np.testing.assert_allclose(targets[rows], 0.75 * data.labels[rows] + 0.25 * told, atol=1e-6)
+    outside = data.split != "train"
+    np.testing.assert_array_equal(targets[outside], data.labels[outside])
+
+
+def test_a_teacher_of_other_classes_is_refused(trained, data):
+    other = replace(data, classes=("A", "B", "C", "D", "E"))
+    with pytest.raises(ValueError, match=r"teacher .*model.h5 knows the classes \('NORM'.*but the data have \('A'"):
+        training.targets_of(replace(TINY, teachers=(str(trained / "model.h5"),)), other, data.rows("train"))
+
+
+def test_finer_labels_are_trained_on_but_the_saved_model_tells_the_classes(data, tmp_path):
+    fine = dataset.FineLabels(np.hstack([data.labels, 1 - data.labels]), tuple("abcdefghij"), np.eye(10, 5))
+    path = training.train(replace(TINY, epochs=1), replace(data, fine=fine), tmp_path)
+    model, card = cards.load(path)
+    assert model.output_shape == (None, 5) == (None, len(card.classes))
+    assert model.get_layer("fine_logits").units == 10
+    labels = data.labels[data.rows("validation")]
+    told = batching.predict_rows(model, data, data.rows("validation"), card)
+    assert card.scores["validation"]["macro_auc"] == pytest.approx(metrics.macro_auc(labels, told), abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def one_class(data):
+    """The same records, each of the last of its classes."""
+    last = data.labels.shape[1] - 1 - data.labels[:, ::-1].argmax(axis=1)
+    return replace(data, labels=np.eye(5, dtype="float32")[last], multilabel=False)
+
+
+def test_with_sampling_power_one_each_class_is_drawn_as_often(one_class):
+    drawing = feed(one_class, sampling_power=1.0)
+    counts = np.zeros(5)
+    for epoch in range(200):
+        drawing.epoch = epoch
+        counts += one_class.labels[drawing.order].sum(axis=0)
+    np.testing.assert_allclose(counts / counts.sum(), 0.2, atol=0.02)
+    assert len(drawing.order) == len(one_class.rows("train"))
+
+
+def test_a_run_with_synthetic_records_judges_real_ones_and_its_card_counts_none(one_class, tmp_path):
+    path = training.train(replace(TINY, epochs=1, smote=1.0, loss="crossentropy"), one_class, tmp_path)
+    model, card = cards.load(path)
+    plain = cards.describe(TINY, one_class, one_class.rows("train"))
+    assert card.data == plain.data and card.feature_defaults == plain.feature_defaults
+    assert card.thresholds == ()
+    rows = one_class.rows("validation")
+    told = batching.predict_rows(model, one_class, rows, card)
+    np.testing.assert_allclose(told.sum(axis=1), 1, atol=1e-5)
+    assert card.scores["validation"] == pytest.approx(metrics.scores(one_class.labels[rows], told, ()), abs=1e-6)
+
+
+def test_features_are_chosen_by_how_their_names_begin_or_left_out(data, tmp_path):
+    rows = data.rows("train")
+    assert cards.describe(replace(TINY, features=("sex",)), data, rows).feature_names == ("sex (0 male, 1 female)",)
+    with pytest.raises(ValueError, match=r"no feature begins with weight; there are: age \(years\), sex"):
+        cards.describe(replace(TINY, features=("weight",)), data, rows)
+    model, _ = cards.load(training.train(replace(TINY, epochs=1, features=()), data, tmp_path))
+    assert [tensor.name for tensor in model.inputs] == ["signals"]
+
+
 def test_training_stops_early_lowers_the_rate_and_keeps_the_best(data, tmp_path):
-    callbacks = training.callbacks_of(TINY, tmp_path, feed(data), None, None, False)
+    callbacks = training.callbacks_of(TINY, tmp_path, feed(data), None, None, None, False)
     watching = {type(each).__name__: each for each in callbacks}
     assert watching["EarlyStopping"].patience == TINY.patience
     assert watching["ModelCheckpoint"].save_best_only

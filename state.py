@@ -1,0 +1,97 @@
+"""The state of a training run after an epoch: written whole, and what a run goes on from."""
+
+import json
+
+import keras
+import numpy as np
+import pandas as pd
+
+import writing
+
+STATE = "state.npz"  # in the run's folder: everything that the next epoch depends on
+
+
+class State(keras.callbacks.Callback):
+    """Saves, after each epoch, everything that the next one depends on, in one file.
+
+    Weights, optimizer and the states of the seed generators are variables; the other callbacks keep numbers.
+    """
+
+    def __init__(self, folder, card, others):
+        super().__init__()
+        self.folder, self.card = folder, card
+        self.others = {type(callback).__name__: callback for callback in others}
+        self.log, self.counters = [], {}
+
+    def on_train_begin(self, logs=None):
+        for name, values in self.counters.items():  # after the callbacks' own on_train_begin, which empties them
+            vars(self.others[name]).update(values)
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.log.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
+        numbers = {
+            name: {key: value for key, value in vars(callback).items() if isinstance(value, (int, float))}
+            for name, callback in self.others.items()
+        }
+        about = {"run": self._run(), "log": self.log, "counters": numbers}
+        variables = enumerate(self._variables())
+        arrays = {f"variable{i}": keras.ops.convert_to_numpy(variable) for i, variable in variables}
+        with writing.whole(self.folder / STATE) as temporary, open(temporary, "wb") as file:
+            np.savez(file, about=json.dumps(about), **arrays)
+        with writing.whole(self.folder / "log.csv") as temporary:
+            pd.DataFrame(self.log).to_csv(temporary, index=False)
+        for path in self.folder.glob("best-*.weights.h5"):
+            if path != self.best_file():
+                path.unlink()
+
+    def _variables(self):
+        return self.model.variables + self.model.optimizer.variables
+
+    def _run(self):
+        return json.loads(json.dumps(self.card.config | {"data": self.card.data}))  # as it comes back from the file
+
+    def restore(self, model):
+        """Bring `model`, its optimizer and the callbacks to the end of the last finished epoch.
+
+        Raises:
+            FileNotFoundError: there is nothing to resume.
+            ValueError: it was a run with other settings or other data.
+        """
+        if not (self.folder / STATE).exists():
+            raise FileNotFoundError(f"nothing to resume in {self.folder}; start without --resume")
+        with np.load(self.folder / STATE) as saved:
+            about = json.loads(str(saved["about"]))
+            check_same(about["run"], self._run())
+            self.set_model(model)
+            for i, variable in enumerate(self._variables()):
+                variable.assign(saved[f"variable{i}"])
+        self.log, self.counters = about["log"], about["counters"]
+
+    def check_free(self):
+        """Refuse to overwrite a run that can still go on."""
+        if (self.folder / STATE).exists():
+            with np.load(self.folder / STATE) as saved:
+                about = json.loads(str(saved["about"]))
+            if next_epoch(about["log"], about["counters"], about["run"]["epochs"]) < about["run"]["epochs"]:
+                raise ValueError(
+                    f"{self.folder} holds an unfinished run of {len(about['log'])} epochs; go on with --resume, "
+                    "name another folder with --out, or delete it"
+                )
+
+    def best_file(self):
+        """The weights of the best epoch so far."""
+        best = max(self.log, key=lambda row: row["val_macro_auc"])  # the first of equals, as ModelCheckpoint keeps
+        return self.folder / f"best-{best['epoch']:03d}.weights.h5"
+
+
+def next_epoch(log, counters, epochs):
+    """The epoch to go on with, counted from 0; `epochs` if early stopping has ended the run."""
+    return epochs if counters.get("EarlyStopping", {}).get("stopped_epoch") else len(log)
+
+
+def check_same(before, now):
+    """Refuse to go on with a run under other settings, or on other data."""
+    differ = [name for name in now if before.get(name) != now[name]]
+    if differ:
+        was = ", ".join(f"{name} {before.get(name)} (now {now[name]})" for name in differ)
+        raise ValueError(f"cannot resume: that run has other settings: {was}; use them, or start without --resume")

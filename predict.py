@@ -1,0 +1,192 @@
+"""From recordings to named probabilities: `python predict.py MODEL RECORD [RECORD ...]`, for WFDB records or folders.
+
+A model of whole records gives a row of probabilities for each record. A model of beats gives one for each beat, whose
+R-peaks are found or, with `--annotations atr`, read; in the folder `--out` each record has its rows as CSV and a WFDB
+annotation file `.ecg` of what was decided. A model of segments does the same for each ten seconds.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import wfdb
+
+import batches
+import beats
+import card as cards
+import cutting
+import metrics
+import preprocessing
+import wfdb_files
+import writing
+
+EXTENSION = "ecg"  # of the annotation files that are written
+RUN = 3  # ventricular beats in a row that are a run
+FEMALE = {"f": 1, "female": 1, "w": 1, "m": 0, "male": 0}
+
+
+def probabilities_of(model, card, signals, leads, sampling_rate, features, batch_size=256):
+    """Probabilities `(records, classes)` of signals `(records, samples, leads)` in millivolt, as they were recorded.
+
+    Args:
+        features: float32 `(records, features)` in the order of `card.feature_names`, NaN where unknown.
+    """
+    parts = []
+    for start in range(0, len(signals), batch_size):
+        part = slice(start, start + batch_size)
+        prepared = preprocessing.prepare(signals[part], leads, sampling_rate, card)
+        filled = preprocessing.fill_features(features[part], card.feature_defaults)
+        parts.append(model.predict_on_batch(batches.as_inputs(prepared, filled)))
+    return np.concatenate(parts) if parts else np.zeros((0, len(card.classes)))
+
+
+def predict_record(model, card, record, known):
+    """Probabilities `(classes,)` of one Record: the mean over windows that overlap by half, where it is longer.
+
+    Args:
+        known: features by the first word of their name ("age", "sex"), as far as they are known.
+    """
+    layout = record.layout
+    length = round(card.samples / card.sampling_rate * layout.sampling_rate)
+    signals = record.millivolts()
+    starts = range(0, max(1, len(signals) - length + 1), max(1, length // 2))
+    windows = np.stack([signals[start : start + length] for start in starts])
+    features = np.array([[known.get(name.split()[0], np.nan) for name in card.feature_names]] * len(windows), "float32")
+    features = features.reshape(len(windows), len(card.feature_names))
+    told = probabilities_of(model, card, windows, layout.leads, layout.sampling_rate, features)
+    return told.mean(axis=0)
+
+
+def predict_parts(model, card, record, peaks=None):
+    """A row for each beat or segment of one Record: its sample, class, and the probability of each class.
+
+    Args:
+        peaks: samples of the R-peaks; found in the model's first lead when not given. Segments need none.
+    """
+    options = cutting.Cutting.of(card)
+    if options.task == "segments":
+        signals, samples = cutting.cut_segments(record, options)
+        features = np.zeros((len(samples), 0), "float32")
+    else:
+        samples = find_peaks(record, card) if peaks is None else peaks
+        signals, features = cutting.cut_beats(record, samples, options)
+        names = beats.feature_names(card.leads, options.causal)
+        features = features[:, [names.index(name) for name in card.feature_names]]
+    told = probabilities_of(model, card, signals, card.leads, card.sampling_rate, features)
+    decided = metrics.decide(told, card.thresholds).argmax(axis=1)
+    rows = pd.DataFrame({"sample": samples, "class": np.array(card.classes)[decided]})
+    return pd.concat([rows, pd.DataFrame(told, columns=card.classes)], axis=1)
+
+
+def find_peaks(record, card):
+    """Samples of the R-peaks of a Record, found in the first lead of the model."""
+    lead = preprocessing.choose_leads(record.millivolts(), record.layout.leads, card.leads)[:, 0]
+    return beats.find(lead, record.layout.sampling_rate)
+
+
+def summary(rows, sampling_rate, classes):
+    """How many of each class; of beats also the mean heart rate and runs of ventricular ones: a dict."""
+    counts = {name: int((rows["class"] == name).sum()) for name in classes}
+    if "V" not in classes:
+        return counts
+    ventricular = (rows["class"] == "V").to_numpy()
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], ventricular, [0]])))
+    runs = [int(last - first) for first, last in edges.reshape(-1, 2) if last - first >= RUN]
+    seconds = (rows["sample"].iloc[-1] - rows["sample"].iloc[0]) / sampling_rate if len(rows) > 1 else 0
+    rate = 60 * (len(rows) - 1) / seconds if seconds else None
+    return counts | {"heart rate": rate, "runs of V": len(runs), "longest run": max(runs, default=0)}
+
+
+def told_by_header(path):
+    """Age in years and sex (0 male, 1 female), as far as the header's comments have them."""
+    known = {}
+    for comment in wfdb.rdheader(str(path)).comments:
+        for pair in comment.replace(">:", ":").replace("<", "").split(","):
+            name, _, value = (part.strip().lower() for part in pair.partition(":"))
+            if name == "age" and value.isdigit():
+                known["age"] = float(value)
+            if name == "sex" and value in FEMALE:
+                known["sex"] = FEMALE[value]
+    return known
+
+
+def records_in(paths):
+    """Paths, without extension, of the records that were named, and of all in the folders that were named.
+
+    Raises:
+        FileNotFoundError: a record or folder is not there, or a folder has no record.
+    """
+    found = []
+    for path in paths:
+        inside = sorted(header.with_suffix("") for header in path.rglob("*.hea")) if path.is_dir() else []
+        one = path.with_suffix("") if path.suffix in (".hea", ".dat") else path
+        if not inside and not Path(f"{one}.hea").exists():
+            raise FileNotFoundError(f"no WFDB record {path}: neither {one}.hea nor a folder with .hea files is there")
+        found += inside or [one]
+    return found
+
+
+def write_rows(rows, name, layout, folder):
+    """Write the rows of a record as CSV, and what beats were decided to be as a WFDB annotation file."""
+    with writing.whole(folder / f"{name}.csv") as temporary:
+        rows.to_csv(temporary, index=False)
+    if len(rows) and set(rows["class"]) <= set(beats.CLASSES):
+        samples, symbols = rows["sample"].to_numpy(), rows["class"].tolist()
+        wfdb.wrann(name, EXTENSION, samples, symbols, fs=layout.sampling_rate, write_dir=str(folder))
+
+
+def tell(model, card, path, options):
+    """What the model says of one record, as a dict for a row of the table."""
+    record = wfdb_files.read_record(path.parent, path.name)
+    if not card.cutting:
+        given = {name: getattr(options, name) for name in ("age", "sex")}
+        known = told_by_header(path) | {name: value for name, value in given.items() if value is not None}
+        told = predict_record(model, card, record, known)
+        decided = metrics.decide(told[None], card.thresholds)[0]
+        names = [name for name, yes in zip(card.classes, decided, strict=True) if yes]
+        return {"record": str(path), **dict(zip(card.classes, told.tolist(), strict=True)), "decided": " ".join(names)}
+    peaks = None
+    if options.annotations:
+        samples, symbols = wfdb_files.read_annotations(path.parent, path.name, len(record.digital), options.annotations)
+        peaks = samples[np.isin(symbols, list(beats.AAMI))]
+    rows = predict_parts(model, card, record, peaks)
+    write_rows(rows, path.name, record.layout, options.out)
+    return {"record": str(path), **summary(rows, record.layout.sampling_rate, card.classes)}
+
+
+def arguments(argv):
+    """The options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, help="a model with its card")
+    parser.add_argument("records", type=Path, nargs="+", help="WFDB records, or folders of them")
+    parser.add_argument("--age", type=float, help="in years, for every record; else as its header says")
+    parser.add_argument("--sex", type=lambda text: FEMALE[text.lower()], help="male or female; else as its header says")
+    parser.add_argument("--annotations", help="extension of the files that have the R-peaks; found when not given")
+    parser.add_argument("--out", type=Path, default=Path("results") / "predictions", help="folder for rows of beats")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    parser.add_argument("--csv", type=Path, help="write the table to a file too")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    """The command."""
+    options = arguments(argv)
+    paths = records_in(options.records)
+    model, card = cards.load(options.model)
+    table = [tell(model, card, path, options) for path in paths]
+    if options.csv:
+        with writing.whole(options.csv) as temporary:
+            pd.DataFrame(table).to_csv(temporary, index=False)
+    print(json.dumps(table, indent=1) if options.json else pd.DataFrame(table).to_string(index=False))
+    if card.cutting:
+        print(f"a row for each beat or segment: {options.out}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except (ValueError, OSError) as error:
+        sys.exit(f"predict: {error}")

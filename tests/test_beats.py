@@ -1,0 +1,299 @@
+"""Heartbeats: which symbols are beats of which class, where they are, and features worked out by hand."""
+
+import warnings
+
+import numpy as np
+import pytest
+import pywt
+import wfdb
+from wfdb import processing
+
+import beats
+import wfdb_files
+
+
+@pytest.mark.parametrize(
+    "name, symbols", {"N": "NLRej", "S": "AaJS", "V": "VE", "F": "F", "Q": ["/", "f", "Q"]}.items()
+)
+def test_symbols_have_the_classes_of_the_aami(name, symbols):
+    assert [symbol for symbol, of_class in beats.AAMI.items() if of_class == name] == list(symbols)
+
+
+@pytest.mark.parametrize("symbol", ["!", "+", "~", "|", "x", "[", "]", '"'])
+def test_flutter_waves_rhythm_and_noise_are_no_beats(symbol):
+    assert symbol not in beats.AAMI
+
+
+def test_the_44_records_of_de_chazal_without_201_are_in_one_split_each():
+    train, validation, test = beats.INTER_PATIENT.values()
+    assert (len(train) + len(validation), len(test)) == (22 - 1, 22)
+    assert len({*train, *validation, *test}) == 43
+    assert not {"102", "104", "107", "217", "201"} & {*train, *validation, *test}
+
+
+def ramp(samples=10):
+    """Two leads: 0, 1, 2, ... and 100, 101, 102, ..."""
+    return np.arange(samples)[:, None] + np.array([0.0, 100.0], "float32")
+
+
+def test_a_window_begins_before_its_peak_and_ends_before_the_last_sample_counted():
+    cut = beats.windows(ramp(), [4, 6], before=2, after=3)
+    assert cut[:, :, 0].tolist() == [[2, 3, 4, 5, 6], [4, 5, 6, 7, 8]]
+    assert cut[1, :, 1].tolist() == [104, 105, 106, 107, 108]
+
+
+def test_a_beat_at_the_very_edge_keeps_its_window_which_the_last_samples_fill():
+    cut = beats.windows(ramp(), [0, 9], before=2, after=3)
+    assert cut[:, :, 0].tolist() == [[0, 0, 0, 1, 2], [7, 8, 9, 9, 9]]
+
+
+def test_no_peaks_are_no_windows():
+    assert beats.windows(ramp(), [], 2, 3).shape == (0, 5, 2)
+
+
+def pulses(peaks, sampling_rate, height=1.0, seconds=20):
+    """One lead: a pulse of 20 ms at each of the samples `peaks`, on a level of 0.3 mV and slow waves."""
+    times = np.arange(round(seconds * sampling_rate)) / sampling_rate
+    distance = times[:, None] - np.asarray(peaks) / sampling_rate
+    return 0.3 + 0.05 * np.sin(times) + height * np.exp(-0.5 * (distance / 0.02) ** 2).sum(axis=1)
+
+
+@pytest.mark.parametrize("height", [1.0, -1.0])
+@pytest.mark.parametrize("sampling_rate", [100, 125, 360, 500, 1000])
+def test_r_peaks_are_found_to_the_sample_whether_they_point_up_or_down(sampling_rate, height):
+    peaks = np.round(np.arange(0.1, 20, 0.8) * sampling_rate).astype(int)  # the last at 19.3 of 20 s
+    found = beats.find(pulses(peaks, sampling_rate, height), sampling_rate)
+    assert found.tolist() == peaks.tolist()
+
+
+@pytest.mark.parametrize("signal", [[], [1.0], np.zeros(3600), np.full(3600, 1.5, "float32"), np.sin(np.arange(20))])
+def test_an_empty_a_flat_and_a_short_lead_have_no_r_peaks(signal):
+    found = beats.find(np.asarray(signal), 360)
+    assert (found.shape, found.dtype.kind) == ((0,), "i")
+
+
+def test_a_sampling_rate_that_the_detector_cannot_work_at_is_refused():
+    with pytest.raises(ValueError, match="found at 60 Hz or more, but 50 Hz came"):
+        beats.find(np.zeros(500), 50)
+
+
+@pytest.mark.real_data
+def test_ninety_nine_of_a_hundred_beats_of_record_208_are_found_close_to_their_annotation(mitdb):
+    record = wfdb_files.read_record(mitdb, "208")
+    annotation = wfdb.rdann(str(mitdb / "208"), "atr")
+    lead = (record.digital[:216_000, 0] - record.baselines[0]) / record.gains[0]  # ten minutes, many beats ventricular
+    annotated = annotation.sample[np.isin(annotation.symbol, list(beats.AAMI)) & (annotation.sample < len(lead))]
+    match = processing.compare_annotations(annotated, beats.find(lead, 360), window_width=54)
+    assert min(match.sensitivity, match.positive_predictivity) > 0.99
+    apart = np.array(match.matched_test_sample) - np.array(match.matched_ref_sample)
+    assert np.mean(np.abs(apart) <= 5) > 0.9  # samples, 14 ms
+
+
+def rhythm(*seconds, causal=False):
+    """The features of beats at these times: name -> values."""
+    signals = np.random.default_rng(0).normal(size=(len(seconds), 4, 1)).astype("float32")
+    columns = beats.features(signals, np.multiply(seconds, 100), 100, causal)
+    return dict(zip(beats.feature_names(["I"], causal), columns.T, strict=True))
+
+
+EARLY = (0, 1, 2, 3, 3.5, 5, 6)  # beat 4 comes half a second early, and the next one after a pause
+UNKNOWN = np.nan
+
+
+def test_an_early_beat_and_its_pause_stand_out_from_the_usual_rhythm():
+    expected = {  # RR intervals are 1, 1, 1, 0.5, 1.5, 1; their median is 1, and so is their mean
+        "RR before (s)": [UNKNOWN, 1, 1, 1, 0.5, 1.5, 1],
+        "RR one beat earlier (s)": [UNKNOWN, UNKNOWN, 1, 1, 1, 0.5, 1.5],
+        "mean of 10 RR (s)": [1, 1, 1, 1, 1, 1, 1],
+        "RR before / usual RR": [UNKNOWN, 1, 1, 1, 0.5, 1.5, 1],
+        "RR before / mean of 10 RR": [UNKNOWN, 1, 1, 1, 0.5, 1.5, 1],
+        "mean heart rate (1/min)": [60, 60, 60, 60, 60, 60, 60],
+        "RR after (s)": [1, 1, 1, 0.5, 1.5, 1, UNKNOWN],
+        "RR one beat later (s)": [1, 1, 0.5, 1.5, 1, UNKNOWN, UNKNOWN],
+        "RR after / usual RR": [1, 1, 1, 0.5, 1.5, 1, UNKNOWN],
+        "RR after / RR before": [UNKNOWN, 1, 1, 0.5, 3, 2 / 3, UNKNOWN],
+    }
+    columns = rhythm(*EARLY)
+    assert list(columns)[: len(expected)] == list(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(columns[name], values, rtol=1e-6, err_msg=name)
+
+
+def test_looking_only_back_the_same_beats_are_compared_with_those_before_them():
+    expected = {
+        "RR before (s)": [UNKNOWN, 1, 1, 1, 0.5, 1.5, 1],
+        "RR one beat earlier (s)": [UNKNOWN, UNKNOWN, 1, 1, 1, 0.5, 1.5],
+        "mean of 10 RR (s)": [UNKNOWN, 1, 1, 1, 3.5 / 4, 5 / 5, 6 / 6],
+        "RR before / usual RR": [UNKNOWN, UNKNOWN, 1, 1, 0.5, 1.5, 1],  # usual from beat 2 on
+        "RR before / mean of 10 RR": [UNKNOWN, 1, 1, 1, 0.5 / (3.5 / 4), 1.5, 1],
+        "mean heart rate (1/min)": [UNKNOWN, 60, 60, 60, 60 * 4 / 3.5, 60, 60],
+    }
+    columns = rhythm(*EARLY, causal=True)
+    assert [name for name in columns if not name.startswith("I ")] == list(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(columns[name], values, rtol=1e-6, err_msg=name)
+
+
+def test_the_local_mean_is_of_five_intervals_on_either_side_or_of_the_ten_before():
+    times = np.cumsum([0, *[1] * 10, *[0.5] * 10])  # beat 10 is the last of the slow ones
+    assert rhythm(*times)["mean of 10 RR (s)"][[5, 10, 12, 20]].tolist() == [1, 0.75, np.float32(0.65), 0.5]
+    assert rhythm(*times, causal=True)["mean of 10 RR (s)"][[5, 10, 12, 20]].tolist() == [1, 1, np.float32(0.9), 0.5]
+
+
+def test_looking_only_back_what_is_usual_is_found_anew_every_16_beats():
+    times = np.cumsum([0, *[1] * 10, *[0.5] * 30])
+    ratios = rhythm(*times, causal=True)["RR before / usual RR"]
+    assert ratios[[10, 11, 31]].tolist() == [1, 0.5, 0.5]
+    assert ratios[32] == 1  # of the 31 intervals before, 21 are half a second
+
+
+def test_looking_only_back_what_is_usual_is_that_of_the_last_64_beats():
+    times = np.cumsum([0, *[1] * 60, *[0.5] * 60])
+    ratios = rhythm(*times, causal=True)["RR before / usual RR"]
+    assert ratios[[95, 96]].tolist() == [0.5, 1]  # of the 64 intervals before beat 96, 35 are half a second
+
+
+def test_a_stretch_of_more_than_ten_seconds_without_a_beat_is_no_interval():
+    columns = rhythm(0, 1, 2, 20, 21, 22)
+    assert columns["RR before (s)"][[2, 4]].tolist() == [1, 1]
+    assert np.isnan([columns["RR before (s)"][3], columns["RR after (s)"][2]]).all()
+    assert columns["mean of 10 RR (s)"].tolist() == [1] * 6
+    assert columns["mean heart rate (1/min)"].tolist() == [60] * 6
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_where_no_interval_is_known_no_rhythm_is(causal):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        columns = rhythm(0, 11, 22, 33, causal=causal)
+    assert all(np.isnan(values).all() for name, values in columns.items() if not name.startswith("I "))
+
+
+def test_a_fast_rhythm_has_the_same_ratios_as_a_slow_one():
+    fast, slow = (rhythm(*np.multiply(EARLY, scale)) for scale in (0.5, 1))
+    ratios = [name for name in fast if name.startswith("RR") and "/" in name]
+    assert len(ratios) == 4
+    for name in ratios:
+        np.testing.assert_allclose(fast[name], slow[name], rtol=1e-6)
+    np.testing.assert_allclose(fast["mean heart rate (1/min)"], 120)
+
+
+def test_of_a_single_beat_no_interval_is_known_and_it_is_its_own_usual_shape():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        columns = rhythm(7)
+    known = {name for name, values in columns.items() if np.isfinite(values).all()}
+    assert known == {name for name in columns if name.startswith("I ")}
+    assert columns["I difference from the usual beat (mV, RMS)"].tolist() == [0]
+
+
+def test_of_a_first_beat_looking_only_back_nothing_is_known_but_its_size_and_waves():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        columns = rhythm(7, causal=True)
+    unknown = {name for name, values in columns.items() if np.isnan(values).all()}
+    assert {name for name in unknown if name.startswith("I ")} == {
+        "I 1 - correlation with the usual beat",
+        "I difference from the usual beat (mV, RMS)",
+    }
+    assert len(unknown) == 6 + 2
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_no_beats_have_no_features_but_names(causal):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        columns = beats.features(np.zeros((0, 288, 2), "float32"), np.zeros(0, int), 360, causal)
+    assert columns.shape == (0, len(beats.feature_names(("MLII", "V1"), causal)))
+
+
+def test_live_features_of_a_beat_do_not_change_when_more_beats_come(hypothesis):
+    @hypothesis.given(hypothesis.strategies.integers(1, 90), hypothesis.strategies.integers(0, 9))
+    def holds(count, seed):
+        rng = np.random.default_rng(seed)
+        signals = rng.normal(size=(100, 6, 2)).astype("float32")
+        peaks = np.cumsum(rng.integers(50, 400, 100))
+        then, later = (beats.features(signals[:n], peaks[:n], 360, causal=True) for n in (count, 100))
+        np.testing.assert_allclose(then, later[:count], rtol=1e-5, atol=1e-6)
+
+    holds()
+
+
+def test_names_are_different_and_as_many_as_columns_those_of_each_lead_together():
+    names = beats.feature_names(("MLII", "V1"))
+    assert (len(names), len(set(names))) == (10 + 2 * 17, 44)
+    assert [name.split()[0] for name in names[10:]] == ["MLII"] * 17 + ["V1"] * 17
+    assert len(beats.feature_names(("MLII",), causal=True)) == 6 + 17
+
+
+def test_each_lead_has_its_features_in_its_columns():
+    small = pulse_windows(128)
+    columns = beats.features(np.concatenate([small, 3 * small], axis=2), np.arange(5), 1)[:, 10:]
+    expected = 3 * columns[:, :17]
+    expected[:, 3] /= 3  # 1 - correlation has no unit
+    np.testing.assert_allclose(columns[:, 17:], expected, rtol=1e-4, atol=1e-5)
+
+
+def pulse_windows(samples):
+    """Five windows `(5, samples, 1)` of one second with a pulse of rising height in the middle, in millivolt."""
+    times = np.linspace(-0.5, 0.5, samples)
+    return np.float32(np.arange(1, 6)[:, None, None] * np.exp(-0.5 * (times / 0.05) ** 2)[:, None] + 0.2)
+
+
+def shape(signals, causal=False):
+    """The features of one lead's windows: name -> values."""
+    columns = beats.features(np.asarray(signals, "float32"), np.arange(len(signals)) * 100, 100, causal)
+    return {
+        name.removeprefix("I "): values
+        for name, values in zip(beats.feature_names(["I"], causal), columns.T, strict=True)
+        if name.startswith("I ")
+    }
+
+
+SQUARE = np.tile([1.0, -1.0], 8)[:, None]  # 1, -1, 1, -1, ... mV
+
+
+def test_size_and_likeness_of_beats_worked_out_by_hand():
+    columns = shape([SQUARE, SQUARE, SQUARE, -SQUARE, 3 * SQUARE + 4])
+    assert columns["standard deviation (mV)"].tolist() == [1, 1, 1, 1, 3]
+    assert columns["RMS (mV)"].tolist() == [1, 1, 1, 1, 5]  # the last is 7, 1, 7, 1, ...: the root of 25
+    assert columns["peak to peak (mV)"].tolist() == [2, 2, 2, 2, 6]
+    assert columns["1 - correlation with the usual beat"].tolist() == [0, 0, 0, 2, 0]
+    assert columns["difference from the usual beat (mV, RMS)"].tolist() == [0, 0, 0, 2, 2]
+
+
+def test_looking_only_back_the_usual_beat_is_unknown_for_two_beats_and_then_the_median_of_those_before():
+    columns = shape([SQUARE, SQUARE, 2 * SQUARE, 2 * SQUARE, 2 * SQUARE, 2 * SQUARE], causal=True)
+    expected = [UNKNOWN, UNKNOWN, 1, 1, 0.5, 0.5]  # against 1, found at beat 2, and 1.5, found at beat 4
+    np.testing.assert_allclose(columns["difference from the usual beat (mV, RMS)"], expected)
+
+
+def test_a_flat_window_is_like_nothing_and_unlike_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        columns = shape([SQUARE, SQUARE, 0 * SQUARE + 2])
+    unlike = columns.pop("1 - correlation with the usual beat")
+    np.testing.assert_array_equal(unlike, [0, 0, UNKNOWN])
+    assert columns["RMS (mV)"].tolist() == [1, 1, 2]
+    assert all(np.isfinite(values).all() for values in columns.values())
+
+
+def test_wavelets_of_128_samples_are_those_of_pywavelets_and_have_all_of_the_energy():
+    signals = pulse_windows(128)
+    columns = shape(signals)
+    slow = np.stack([columns[f"wavelet {i}, slow (mV)"] for i in range(1, 9)], axis=1)
+    centred = signals[..., 0] - signals[..., 0].mean(axis=1, keepdims=True)
+    np.testing.assert_allclose(slow, pywt.wavedec(centred, "db4", "periodization", 4)[0], atol=1e-4)
+    sizes = {4: 8, 3: 16, 2: 32, 1: 64}
+    detail = sum(size * columns[f"wavelets of level {level} (mV, RMS)"] ** 2 for level, size in sizes.items())
+    np.testing.assert_allclose((slow**2).sum(axis=1) + detail, (centred**2).sum(axis=1), rtol=1e-4)
+
+
+def test_a_beat_has_about_the_same_features_at_another_sampling_rate():
+    fine, coarse = (shape(pulse_windows(samples)) for samples in (1001, 251))
+    for name in fine:
+        np.testing.assert_allclose(coarse[name], fine[name], atol=0.01 * 5, err_msg=name)
+
+
+def test_features_are_float32():
+    assert beats.features(pulse_windows(64), np.arange(5), 1).dtype == np.float32

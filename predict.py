@@ -7,6 +7,7 @@ annotation file `.ecg` of what was decided. A model of segments does the same fo
 
 import argparse
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -25,7 +26,10 @@ import writing
 
 EXTENSION = "ecg"  # of the annotation files that are written
 RUN = 3  # ventricular beats in a row that are a run
-FEMALE = {"f": 1, "female": 1, "w": 1, "m": 0, "male": 0}
+FEMALE = {"f": 1, "female": 1, "m": 0, "male": 0}
+# In the comments of headers: "age: 81", "<age>: 81", "sex: female"; MIT-BIH's begin with "69 M".
+AGE = re.compile(r"\bage\W+(\d+)|^(\d+) [MF]\b", re.IGNORECASE | re.MULTILINE)
+SEX = re.compile(r"\bsex\W+(female|male|f|m)\b|^\d+ ([MF])\b", re.IGNORECASE | re.MULTILINE)
 
 
 def probabilities_of(model, card, signals, leads, sampling_rate, features, batch_size=256):
@@ -102,15 +106,10 @@ def summary(rows, sampling_rate, classes):
 
 def told_by_header(path):
     """Age in years and sex (0 male, 1 female), as far as the header's comments have them."""
-    known = {}
-    for comment in wfdb.rdheader(str(path)).comments:
-        for pair in comment.replace(">:", ":").replace("<", "").split(","):
-            name, _, value = (part.strip().lower() for part in pair.partition(":"))
-            if name == "age" and value.isdigit():
-                known["age"] = float(value)
-            if name == "sex" and value in FEMALE:
-                known["sex"] = FEMALE[value]
-    return known
+    comments = "\n".join(wfdb.rdheader(str(path)).comments)
+    age, sex = AGE.search(comments), SEX.search(comments)
+    known = {"age": float(age[1] or age[2])} if age else {}
+    return known | ({"sex": FEMALE[(sex[1] or sex[2]).lower()]} if sex else {})
 
 
 def records_in(paths):

@@ -89,6 +89,15 @@ CROPS = replace(
 # Trained on all 71 statements too, of which the superclasses are made (Strodthoff et al. 2020 group afterwards).
 STATEMENTS = replace(CROPS, recipe="ptbxl-statements", fine_task="statements", augmentation=("mixup",))
 
+# Taught by three networks, each of another kind, whose mean is better than any of them.
+DISTILLED = replace(
+    CROPS,
+    recipe="ptbxl-distilled",
+    teachers=tuple(f"saved_models/{name}.h5" for name in ("ptbxl-crops", "ptbxl-statements", "resnet1d_wang")),
+    teaching=0.6,
+    epochs=16,
+)
+
 
 def reference(model, filters, kernels, dropout=0.5):
     """The recipe of a network of the literature in its published sizes, trained as `ptbxl-crops` is, only longer."""
@@ -100,6 +109,7 @@ def reference(model, filters, kernels, dropout=0.5):
 CNN_LSTM = Config(
     recipe="cnn-lstm",
     dataset="heartbeat",
+    features=(),
     scaling="z-score",
     model="cnn_lstm",
     filters=(64, 128, 128),
@@ -123,8 +133,9 @@ CONTEXT = replace(
     dataset="mitbih",
     sampling_rate=125.0,
     leads=("MLII/V5", "other"),
-    window=(0.5, 1.0),
+    window=(0.3, 0.5),
     band=(0.5, 40.0),
+    features=None,
     scaling="none",
     augmentation=("noise",),
     sampling_power=0.0,
@@ -156,6 +167,7 @@ RECIPES = {
     "ptbxl": PTBXL,  # the published network and settings
     "ptbxl-crops": CROPS,
     "ptbxl-statements": STATEMENTS,
+    "ptbxl-distilled": DISTILLED,
     "resnet1d_wang": reference("resnet1d_wang", filters=(128,) * 3, kernels=(5,) * 3),
     "xresnet1d50": reference("xresnet1d50", filters=(64,) * 4, kernels=(5,) * 4),
     "xresnet1d101": reference("xresnet1d101", filters=(64,) * 4, kernels=(5,) * 4),
@@ -199,9 +211,11 @@ def choose(recipe=None, dataset=None, **changes):
 
 
 def default_name(config):
-    """The recipe's name, and what of dataset and task is not the recipe's own: each has its own folder."""
+    """The recipe's name, and what of dataset, task and protocol is not the recipe's own: each has its own folder."""
     own = RECIPES[config.recipe]
-    changed = [getattr(config, name) for name in ("dataset", "task") if getattr(config, name) != getattr(own, name)]
+    changed = [
+        getattr(config, name) for name in ("dataset", "task", "protocol") if getattr(config, name) != getattr(own, name)
+    ]
     return "-".join([config.recipe, *changed])
 
 

@@ -1,11 +1,15 @@
 """MIT-BIH: a tiny one whose beats can be read off the page, and the real one with its published counts."""
 
+import json
+import types
+
 import numpy as np
 import pytest
 import wfdb
 from tiny_wfdb import write
 
 import beats
+import cutting
 import data_mitbih
 import dataset
 import preprocessing
@@ -60,6 +64,24 @@ def test_every_beat_has_its_window_label_and_row(tiny):
     assert classes.tolist() == [beats.AAMI[symbol] for symbol in data.records["symbol"]]
     assert "".join(data.records["symbol"][of_record(data, "124")]) == "RRFRNNNNNNNN"
     assert not data.multilabel
+
+
+@pytest.mark.parametrize("task", data_mitbih.TASKS)
+def test_what_a_card_says_of_the_cut_is_enough_to_cut_a_recording_alike(tiny, task):
+    options = {"sampling_rate": 125, "window": (0.2, 0.4), "band": (0.5, 40), "leads": ("other", "MLII/V5")}
+    data = data_mitbih.load(tiny, task, causal=True, **options)
+    card = types.SimpleNamespace(
+        leads=list(data.leads), sampling_rate=125, cutting=json.loads(json.dumps(data.cutting))
+    )
+    record, again = wfdb_files.read_record(tiny, "101"), cutting.Cutting.of(card)
+    rows = of_record(data, "101")
+    if task == "segments":
+        signals, samples = cutting.cut_segments(record, again)
+        assert samples.tolist() == data.records["sample"][rows].tolist()
+    else:
+        signals, features = cutting.cut_beats(record, data.records["sample"][rows], again)
+        np.testing.assert_array_equal(features, data.features[rows])
+    np.testing.assert_array_equal(signals, data.signals[rows])
 
 
 def test_annotations_that_are_no_beats_are_left_out_and_counted(tiny):

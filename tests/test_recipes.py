@@ -105,7 +105,8 @@ def test_a_dataset_without_a_recipe_is_refused_with_those_that_have_one():
         recipes.choose(dataset="cpsc")
 
 
-def test_another_dataset_or_task_has_its_own_folder():
+def test_another_dataset_task_or_protocol_has_its_own_folder():
     assert recipes.default_name(recipes.choose("demo")) == "demo"
     assert recipes.default_name(recipes.choose("ptbxl-crops", dataset="demo")) == "ptbxl-crops-demo"
     assert recipes.default_name(recipes.choose("ptbxl", task="rhythm")) == "ptbxl-rhythm"
+    assert recipes.default_name(recipes.choose("cnn-lstm", protocol="inter-patient")) == "cnn-lstm-inter-patient"

@@ -1,0 +1,102 @@
+"""How long MIT-BIH takes from files to training arrays, and how many beats a second the beat networks take.
+
+    python benchmarks/beats.py --folder datasets/mitdb
+
+Prints tables and writes `results/beats.json`. The plain loop reads each record with wfdb and cuts its beats one by one;
+the reader does that and resamples, filters and finds 44 features of each beat. Run it on an idle machine.
+"""
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import wfdb
+
+ROOT = Path(__file__).parent.parent
+sys.path.insert(0, str(ROOT))
+import beats  # noqa: E402  they lie in the folder above
+import data_mitbih  # noqa: E402
+import recipes  # noqa: E402
+
+NETWORKS = ("cnn-lstm", "cnn-lstm-context", "local-lead-attention")
+BATCH = 128
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--folder", type=Path, default=ROOT / "datasets" / "mitdb", help="default: %(default)s")
+    parser.add_argument("--steps", type=int, default=20, help="timed of each network (default: %(default)s)")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["ECG_CACHE"] = cache
+        reading = time_reading(arguments.folder)
+    networks = {name: beats_a_second(recipes.RECIPES[name], arguments.steps) for name in NETWORKS}
+    result = {"cores": os.cpu_count(), "seconds": reading, "beats a second": networks}
+    loop = reading["wfdb loop"]
+    print("\n".join(f"{name:40}{took:8.2f} s{loop / took:8.1f} times" for name, took in reading.items()))
+    print("\n".join(f"{name:25}{json.dumps(speeds)}" for name, speeds in networks.items()))
+    path = ROOT / "results" / "beats.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def time_reading(folder):
+    """Seconds of each way to have windows of all beats in memory."""
+    config = recipes.RECIPES["cnn-lstm-context"]
+    options = {"sampling_rate": config.sampling_rate, "window": config.window, "band": config.band}
+    full = {"protocol": "random", "leads": config.leads, **options}
+    return {
+        "wfdb loop": seconds(lambda: loop(folder)),
+        "reader, as the loop, first start": seconds(lambda: data_mitbih.load(folder, "beats", protocol="random")),
+        "reader, as the loop, second start": seconds(lambda: data_mitbih.load(folder, "beats", protocol="random")),
+        "reader, all it can, first start": seconds(lambda: data_mitbih.load(folder, "beats", **full)),
+        "reader, all it can, second start": seconds(lambda: data_mitbih.load(folder, "beats", **full)),
+    }
+
+
+def loop(folder, before=108, after=180):
+    """Windows of one lead around all beats that lie far enough from the ends."""
+    windows = []
+    for name in data_mitbih.RECORDS:
+        signals, _ = wfdb.rdsamp(str(folder / name))
+        annotation = wfdb.rdann(str(folder / name), "atr")
+        for sample, symbol in zip(annotation.sample, annotation.symbol, strict=True):
+            if symbol in beats.AAMI and before <= sample <= len(signals) - after:
+                windows.append(signals[sample - before : sample + after, :1].astype("float32"))
+    return np.stack(windows)
+
+
+def beats_a_second(config, steps):
+    """How many beats are trained on and predicted in a second, in batches of 128."""
+    import models
+
+    samples = 187 if config.window is None else sum(round(part * config.sampling_rate) for part in config.window)
+    leads, features = len(config.leads or "1"), 0 if config.features == () else 44
+    rng = np.random.default_rng(0)
+    signals = rng.normal(size=(BATCH, samples, leads)).astype("float32")
+    columns = rng.normal(size=(BATCH, features)).astype("float32")
+    model = models.build(config, samples, leads, 5, models.scales_of(signals, columns), multilabel=False)
+    model.compile("adam", "categorical_crossentropy", jit_compile=False)
+    inputs = [signals, columns] if features else signals
+    labels = np.eye(5)[rng.integers(0, 5, BATCH)]
+    work = {"train": lambda: model.train_on_batch(inputs, labels), "predict": lambda: model.predict_on_batch(inputs)}
+    speeds = {}
+    for name, step in work.items():
+        step()  # traces and allocates
+        speeds[name] = round(BATCH * steps / seconds(lambda step=step: [step() for _ in range(steps)]))
+    return speeds
+
+
+def seconds(work):
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()

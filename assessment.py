@@ -3,11 +3,12 @@
 import numpy as np
 from sklearn.metrics import confusion_matrix, multilabel_confusion_matrix
 
+import beats
 import metrics
 
 AGES = {"under 40": (0, 40), "40 to 59": (40, 60), "60 to 79": (60, 80), "80 and over": (80, np.inf)}
 CONFIDENCES = (0.0, 0.5, 0.7, 0.9, 0.99, 1.0)  # bounds of the bands in which errors are counted
-AAMI = ["N", "S", "V", "F", "Q"]  # classes of beats for which the standard names figures
+AAMI = list(beats.CLASSES)  # for which the standard names figures
 MOST_PROBABLE = "the most probable class"  # how a record is decided that has exactly one
 
 
@@ -45,7 +46,8 @@ def assess(predictions, goal=None, samples=1000):
         "leaks_patients": bool(predictions["leaks_patients"]),
         "threshold_goal": goal,
         "bootstrap_samples": samples,
-        "samples_without_a_class": int((draws @ labels == 0).any(axis=1).sum()),
+        "samples_without_a_class": int((draws @ labels[:, labels.any(axis=0)] == 0).any(axis=1).sum()),
+        "notes": predictions["notes"].tolist(),
         "absent": [name for name, there in zip(classes, labels.any(axis=0), strict=True) if not there],
         "models": models,
         "classes": dict(zip(classes, metrics.class_scores(*first), strict=True)),
@@ -167,7 +169,7 @@ def aami(predictions, draws):
         figures = aami_figures(cells.sum(axis=0).reshape(shape))
         sampled = aami_figures((draws.astype("float32") @ cells).reshape(-1, *shape))
         spread = {figure: metrics.interval(values) for figure, values in sampled.items()}
-        scores = {figure: float(value) for figure, value in figures.items()}
+        scores = {figure: None if np.isnan(value) else float(value) for figure, value in figures.items()}
         rows.append({"model": str(name), "scores": scores, "intervals": spread})
     return rows
 
@@ -192,9 +194,10 @@ def aami_figures(matrix):
     three = matrix[..., :3, :]
     hits = np.diagonal(three, axis1=-2, axis2=-1)
     decided = three.sum(axis=-2)[..., :3] + three.sum(axis=-1)
-    return figures | {"N, S, V macro F1": share(2 * hits, decided).mean(axis=-1)}
+    f1 = share(2 * hits, decided)
+    return figures | {"N, S, V macro F1": share(np.nansum(f1, axis=-1), (~np.isnan(f1)).sum(axis=-1))}
 
 
 def share(part, whole):
-    """`part / whole`, zero where there is nothing."""
-    return np.divide(part, whole, out=np.zeros(np.broadcast(part, whole).shape), where=np.asarray(whole) > 0)
+    """`part / whole`, NaN where there is nothing to have a share of."""
+    return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, np.nan), where=np.asarray(whole) > 0)

@@ -1,11 +1,26 @@
 """From a Dataset to what a network is given: training batches; and back: probabilities of its records."""
 
+from typing import NamedTuple
+
 import keras
 import numpy as np
 
 import augmentation
 import balance
 import preprocessing
+
+
+class Recorded(NamedTuple):
+    """Recordings to be predicted: of a Dataset, what `predict_rows` looks at.
+
+    Attributes: see `dataset.Dataset`.
+    """
+
+    signals: np.ndarray
+    leads: tuple
+    sampling_rate: float
+    features: np.ndarray
+    feature_names: tuple
 
 
 class Batches(keras.utils.PyDataset):
@@ -68,7 +83,7 @@ def as_inputs(signals, features):
 
 
 def predict_rows(model, data, rows, card, window=None, batch_size=128):
-    """Probabilities `(rows, classes)` of some records of a Dataset.
+    """Probabilities `(rows, classes)` of some records of a Dataset, or of something Recorded.
 
     With `window`, the model takes so many samples, and a record's probability is the mean over windows that overlap
     by half.
@@ -80,4 +95,4 @@ def predict_rows(model, data, rows, card, window=None, batch_size=128):
         signals, features = inputs_of(data, rows[first : first + batch_size], card)
         windows = [model.predict_on_batch(as_inputs(signals[:, start : start + window], features)) for start in starts]
         parts.append(np.mean(windows, axis=0))
-    return np.concatenate(parts)
+    return np.concatenate(parts) if parts else np.zeros((0, len(card.classes)), "float32")

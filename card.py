@@ -97,9 +97,10 @@ def describe(config, data, rows):
             "task": data.task,
             "licence": data.licence,
             "checksum": data.checksum,
-            "labels_checksum": checksum(data.labels, data.features, data.groups, data.split == "train"),
+            "labels_checksum": checksum(data.labels, data.features, data.groups.astype(str), data.split.astype(str)),
             "records": {"train": len(rows), "validation": len(data.rows("validation")), "test": len(data.rows("test"))},
             "leaks_patients": data.leaks_patients,
+            "teachers": {path: checksum(np.fromfile(path, "uint8")) for path in config.teachers},
         },
         versions={name: version(name) for name in ("keras", "numpy", keras.backend.backend())}
         | {"python": platform.python_version()},
@@ -114,6 +115,19 @@ def chosen_features(config, data):
     if absent:
         raise ValueError(f"no feature begins with {', '.join(absent)}; there are: {', '.join(data.feature_names)}")
     return tuple(name for name in data.feature_names if name.startswith(config.features))
+
+
+def check_fits(path, card, data):
+    """Refuse a model that was made for another task, other classes or another kind of split than a Dataset has.
+
+    Raises:
+        ValueError: what differs, of both.
+    """
+    came = {"classes": card.classes, **card.data}
+    for name in ("classes", "task", "leaks_patients"):
+        has = getattr(data, name)
+        if came.get(name, has) != has:
+            raise ValueError(f"{path} was made for {name} {came[name]}, but {data.source} {data.task} has {has}")
 
 
 def checksum(*arrays):

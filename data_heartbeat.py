@@ -14,7 +14,6 @@ import gzip
 import hashlib
 import os
 import sys
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path, PurePosixPath
@@ -26,7 +25,8 @@ from tqdm import tqdm
 import beats
 import preprocessing
 import wfdb_files
-from dataset import Dataset
+import writing
+from dataset import Dataset, spread
 
 SAMPLES = 187
 SAMPLING_RATE = 125
@@ -79,6 +79,7 @@ def load(folder, task, protocol="random"):
         records=rows[kept].drop(columns=["label", "patient"]).reset_index(drop=True),
         multilabel=False,
         leaks_patients=protocol == "random",
+        cutting={"task": "heartbeat"},
         task=task,
         source=f"ECG Heartbeat Categorization ({'from Kaggle' if origins is None else 'made from MIT-BIH'})",
         licence="ODC-By 1.0",
@@ -128,16 +129,6 @@ def read_origins(folder):
     return origins.assign(patient=origins["name"].replace(beats.SAME_PATIENT).astype(int))
 
 
-def spread(keys, seed=0):
-    """A number between 0 and 1 for each key `(rows,)`, random but even within equal keys.
-
-    The rows with a number under 0.2 are a stratified fifth, drawn at random.
-    """
-    shuffled = pd.Series(keys).sample(frac=1, random_state=seed)
-    equal = shuffled.groupby(shuffled)
-    return ((equal.cumcount() + 0.5) / equal.transform("size")).sort_index().to_numpy()
-
-
 def split_by_file(rows):
     """The published test file tests; a stratified tenth of the training file validates."""
     test = rows["file"] == "mitbih_test.csv"
@@ -184,8 +175,8 @@ def read_table(folder, task, name):
     except (OSError, ValueError, EOFError):  # none yet, or a damaged one
         table = _parse(*found, task, name)
     try:
-        with replacing(cache) as temporary:
-            np.save(temporary / path.name, table)
+        with writing.whole(path) as temporary, temporary.open("wb") as file:
+            np.save(file, table)
             for stale in cache.glob(f"{name}-*.npy"):
                 stale.unlink(missing_ok=True)
     except OSError as error:
@@ -221,16 +212,6 @@ def opened(path, member=None):
                 yield file
     except (ValueError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise ValueError(f"{path} cannot be read ({error}); get it again") from error
-
-
-@contextlib.contextmanager
-def replacing(folder):
-    """A temporary folder, whose files move into `folder` when all went well, and vanish when not."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".part-", dir=folder) as temporary:
-        yield Path(temporary)
-        for path in Path(temporary).iterdir():
-            path.replace(folder / path.name)
 
 
 def _parse(path, member, task, name):
@@ -286,10 +267,11 @@ def make(source, target):
     rows.insert(0, "file", np.where(spread(classes) < share, "mitbih_test.csv", "mitbih_train.csv"))
     rows.insert(1, "row", rows.groupby("file").cumcount() + 1)
     table = np.column_stack([np.concatenate(signals), classes.map(beats.CLASSES.index)])
-    with replacing(target) as temporary:
+    with contextlib.ExitStack() as stack:  # all three, or none
         for name in FILES["mitbih"]:
-            np.savetxt(temporary / name, table[rows["file"] == name], "%.5g", ",")  # the recordings have three digits
-        rows.to_csv(temporary / ROWS, index=False)
+            temporary = stack.enter_context(writing.whole(target / name))
+            np.savetxt(temporary, table[rows["file"] == name], "%.5g", ",")  # the recordings have three digits
+        rows.to_csv(stack.enter_context(writing.whole(target / ROWS)), index=False)
     print(f"written to {target}: {len(rows):,} beats of {len(names)} records\n{pd.crosstab(rows['file'], classes)}")
 
 

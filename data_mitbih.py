@@ -20,7 +20,7 @@ import cutting
 import downloads
 import wfdb_files
 import writing
-from dataset import Dataset
+from dataset import Dataset, spread
 
 URL = "https://physionet.org/files/mitdb/1.0.0/"
 FOLDER = "mitdb"
@@ -29,7 +29,6 @@ EXTENSIONS = ("hea", "dat", "atr")
 PACED = ("102", "104", "107", "217")
 LEFT_OUT = {"inter-patient": (*PACED, *beats.SAME_PATIENT.values()), "random": ()}  # by protocol
 RECORDS = sorted(sum(beats.INTER_PATIENT.values(), LEFT_OUT["inter-patient"]))
-SEED = 0  # of random splits
 FORMAT = 1  # of the cache: raise it whenever what is cut from a recording changes
 
 
@@ -152,10 +151,8 @@ def by_patient(names, classes, units):
 
 def at_random(names, classes, units):
     """The split of each row: a fifth of the units of each class tests, a tenth of the others validates."""
-    # Of a beat its class, of a patient that of most segments. Unlike scikit-learn's, this takes a class of one beat.
-    shuffled = pd.Series(classes).groupby(units).mean().round().sample(frac=1, random_state=SEED)
-    alike = shuffled.groupby(shuffled)
-    place = ((alike.cumcount() + 0.5) / alike.transform("size")).loc[units]  # from 0 to 1 in each class
+    keys = pd.Series(classes).groupby(units).mean().round()  # of a beat its class, of a patient that of most segments
+    place = pd.Series(spread(keys), keys.index).loc[units]
     return np.select([place < 0.2, place < 0.28], ["test", "validation"], "train")
 
 

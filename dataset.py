@@ -216,6 +216,17 @@ def _check_split(data):
             raise ValueError(f"patient {splits.idxmax()} stands in more than one split, so scores would be too good")
 
 
+def spread(keys, seed=0):
+    """A number between 0 and 1 for each key `(rows,)`, random but even within equal keys.
+
+    The rows with a number under 0.2 are a stratified fifth, drawn at random. Unlike scikit-learn's draw, this takes a
+    key that comes once.
+    """
+    shuffled = pd.Series(keys).sample(frac=1, random_state=seed)
+    equal = shuffled.groupby(shuffled)
+    return ((equal.cumcount() + 0.5) / equal.transform("size")).sort_index().to_numpy()
+
+
 def readers():
     """Names of the datasets there are: one per file `data_<name>.py`."""
     return sorted(path.stem.removeprefix("data_") for path in HERE.glob("data_*.py"))

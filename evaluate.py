@@ -26,23 +26,27 @@ SHOWN = 2  # confident errors of each kind and class that are listed and drawn
 ENSEMBLE = "mean of these"
 
 
-def predict(paths, data):
+def predict(paths, data_of):
     """Predictions of saved models on validation and test records, as a dict of arrays; the npz file holds the same.
 
+    Args:
+        data_of: gives the Dataset of a card: models of the same records may want them cut or sampled differently.
+
     Raises:
-        ValueError: models that know other classes than the data, or were made for different data.
+        ValueError: models that were made for other classes, records or splits than the first.
     """
     import batches  # here, since it brings Keras, which a report made from predictions does without
 
-    opened = [cards.load(path) for path in paths]
-    rows = np.flatnonzero(data.split != "train")
-    for path, (_, card) in zip(paths, opened, strict=True):
-        if (card.classes, card.data.get("task", data.task)) != (data.classes, data.task):
-            raise ValueError(f"{path} knows the classes {card.classes}, but the data have {data.classes}")
-    probabilities = {
-        str(path): batches.predict_rows(model, data, rows, card)
-        for path, (model, card) in zip(paths, opened, strict=True)
-    }
+    probabilities, data = {}, data_of(cards.read(paths[0]))
+    names, rows = names_of(data.records), np.flatnonzero(data.split != "train")
+    for path in paths:
+        model, card = cards.load(path)
+        own = data_of(card)
+        cards.check_fits(path, card, own)
+        if not (np.array_equal(names_of(own.records), names) and np.array_equal(own.split, data.split)):
+            raise ValueError(f"{path} was made for other records or splits than {paths[0]}: {own}\nand: {data}")
+        probabilities[str(path)] = batches.predict_rows(model, own, rows, card)
+    first = cards.read(paths[0])
     if len(paths) > 1:
         probabilities[ENSEMBLE] = np.mean(list(probabilities.values()), axis=0)
     frequencies = data.labels[data.rows("train")].mean(axis=0)
@@ -55,7 +59,7 @@ def predict(paths, data):
         "classes": np.array(data.classes),
         "split": data.split[rows].astype(str),
         "groups": data.groups[rows],
-        "names": names_of(data.records)[rows],
+        "names": names[rows],
         "recordings": data.records["name"].to_numpy(str)[rows],
         "features": data.features[rows],
         "feature_names": np.array(data.feature_names, str),
@@ -64,7 +68,8 @@ def predict(paths, data):
         "leads": np.array(data.leads),
         "sampling_rate": data.sampling_rate,
         "source": f"{data.source} {data.task}",
-        "log": json.dumps(opened[0][1].log),
+        "log": json.dumps(first.log),
+        "notes": np.array(data.notes, str),
         "multilabel": data.multilabel,
         "leaks_patients": data.leaks_patients,
     }
@@ -83,7 +88,8 @@ def most_wrong(labels, probabilities, counted):
     for truth in (0, 1):
         ranked = np.argsort(-np.where(labels == truth, distance, -1), axis=0, kind="stable")
         chosen.extend(ranked[:SHOWN].T.ravel())
-    return np.unique(chosen)
+    chosen = np.unique(chosen)
+    return chosen[counted[chosen]]  # a class of few records has run out of them
 
 
 def record_reading(paths, data):
@@ -102,10 +108,18 @@ def predictions_of(options, folder):
     if options.predictions:
         with np.load(options.predictions) as saved:
             return dict(saved)
-    data = recipes.read_data(recipes.from_json(cards.read(options.models[0]).config), options)
-    print(data)
-    record_reading(options.models, data)
-    return save_predictions(predict(options.models, data), folder)
+    wanted = {}  # Datasets by the settings that their readers are asked for
+
+    def data_of(card):
+        config = recipes.from_json(card.config)
+        key = tuple(getattr(config, name) for name in ("dataset", "task", *recipes.READING))
+        if key not in wanted:
+            wanted[key] = recipes.read_data(config, options)
+            print(wanted[key])
+        return wanted[key]
+
+    record_reading(options.models, data_of(cards.read(options.models[0])))
+    return save_predictions(predict(options.models, data_of), folder)
 
 
 def save_predictions(predictions, folder):
@@ -122,12 +136,16 @@ def cross_validate(path, folds, options, folder):
     is not done again, and one that was interrupted goes on.
 
     Raises:
-        ValueError: data whose protocol mixes patients.
+        ValueError: data whose protocol mixes patients, a model whose parts have seen every fold, or a folder with folds
+            of other settings.
     """
     import state  # here, since they bring Keras
     import training
 
-    config = recipes.from_json(cards.read(path).config)
+    card = cards.read(path)
+    config = recipes.from_json(card.config)
+    if card.members or config.teachers:
+        raise ValueError(f"{path} cannot be cross-validated: its members or teachers have seen every fold")
     data = recipes.read_data(config, options)
     print(data)
     scores = []
@@ -135,15 +153,20 @@ def cross_validate(path, folds, options, folder):
         run = folder / f"fold-{number}"
         if not (run / "predictions.npz").exists():
             print(f"fold {number} of {folds}", flush=True)
-            model = training.train(config, part, run, resume=(run / state.STATE).exists())
-            save_predictions(predict([model], part), run)
+            again = (run / state.STATE).exists()
+            model = training.train(config, part, run, resume=again, keep_interrupted=False)
+            save_predictions(predict([model], lambda card, part=part: part), run)
+        if recipes.from_json(cards.read(run / "model.h5").config) != config:
+            raise ValueError(f"{run} has a fold of other settings; name another folder with --out")
         with np.load(run / "predictions.npz") as saved:
-            result = assessment.assess(dict(saved), options.thresholds, options.samples)
-        scores.append({"fold": number, "records": result["records"]} | result["models"][0]["scores"])
+            result = assessment.assess(dict(saved), options.thresholds, samples=10)
+        figures = result["aami"][0]["scores"] if result["aami"] else {}
+        row = {"fold": number, "records": result["records"], "absent": " ".join(result["absent"])}
+        scores.append(row | result["models"][0]["scores"] | figures)
     report.write_folds(scores, folder)
 
 
-def write_cards(options, result, predictions):
+def write_cards(options, result):
     """Put thresholds and temperatures on the models' cards, and write the card of their mean, where asked."""
     models = {model["model"]: model for model in result["models"]}
     if options.write_card:
@@ -182,13 +205,30 @@ def arguments(argv):
         parser.error("name either models or, with --from, their predictions")
     if options.samples < 1:
         parser.error(f"--samples must be at least 1, but {options.samples} came")
-    if options.cross_validate and (len(options.models) != 1 or options.cross_validate < 3):
+    if options.cross_validate is not None and (len(options.models) != 1 or options.cross_validate < 3):
         parser.error("--cross-validate takes one model and at least 3 folds: to train, to validate and to score")
-    if options.save_ensemble and (len(options.models) < 2 or options.save_ensemble.suffix != ".json"):
-        parser.error("--save-ensemble takes two models or more, and a name that ends with .json")
-    if options.thresholds:
-        metrics.check_goal(options.thresholds)  # before the test split is looked at
+    if options.write_card and not options.models:
+        parser.error("--write-card needs the models, not --from")
+    check_before_looking(options)
     return options
+
+
+def check_before_looking(options):
+    """Refuse what cannot be done, before the test split is looked at.
+
+    Raises:
+        ValueError: a goal that is unknown or that a task has no thresholds for, or an ensemble that cannot be.
+    """
+    if options.thresholds:
+        metrics.check_goal(options.thresholds)
+        if options.models and not cards.read(options.models[0]).multilabel:
+            raise ValueError(f"a record of this task is of {assessment.MOST_PROBABLE}: leave --thresholds out")
+    name = options.save_ensemble
+    if name:
+        of_a_model = any(name.with_suffix(suffix).exists() for suffix in cards.SUFFIXES)
+        if len(options.models) < 2 or name.suffix != ".json" or of_a_model:
+            raise ValueError(f"--save-ensemble takes two models or more and a .json that is no model's, not {name}")
+        cards.ensemble(name, options.models)
 
 
 def main(argv=None):
@@ -201,7 +241,7 @@ def main(argv=None):
     folder = options.out or (options.predictions.parent if options.predictions else default)
     predictions = predictions_of(options, folder)
     result = assessment.assess(predictions, options.thresholds, options.samples)
-    write_cards(options, result, predictions)
+    write_cards(options, result)
     report.write(result, predictions, folder)
     print(report.as_text(result))
     print(f"\nwritten to {folder}: report.html, report.md, metrics.json, tables as CSV")

@@ -1,5 +1,6 @@
 """Scores of probabilities `(records, classes)`, the thresholds that turn them into decisions, and calibration."""
 
+import contextlib
 from functools import partial
 
 import numpy as np
@@ -46,10 +47,15 @@ def choose_thresholds(labels, probabilities, goal="f1"):
 def check_goal(goal):
     """Name and numbers of a goal: ("recall", [0.9]), ("f1", []), or ("", [0.5]) for a plain number."""
     name, _, value = goal.partition("=")
-    try:
-        return (name, [float(value)] if value else []) if name in GOALS else ("", [float(goal)])
-    except ValueError:
-        raise ValueError(f"no goal {goal!r} for thresholds; there are: {', '.join(GOALS)}, or a number") from None
+    with contextlib.suppress(ValueError):
+        if goal in GOALS and goal != "recall":
+            return goal, []
+        number = float(value if name == "recall" else goal)
+        if 0 < number <= 1:
+            return ("recall", [number]) if name == "recall" else ("", [number])
+    raise ValueError(
+        f"no goal {goal!r} for thresholds; there are: f1, hamming, subset, recall=0.9, or a number over 0, up to 1"
+    )
 
 
 def each_class(choose, labels, probabilities, *arguments):
@@ -212,7 +218,8 @@ def sampled_scores(labels, probabilities, thresholds, draws):
     """
     decisions, truth = decide(probabilities, thresholds) == 1, labels == 1
     records = np.where(draws.any(axis=1), draws.sum(axis=1), np.nan)
-    hits, decided, positives = (draws @ part for part in (decisions & truth, decisions, truth))  # (samples, classes)
+    draws = draws.astype("float32")  # whose products are quick, and exact as far as there are records
+    hits, decided, positives = (draws @ part.astype("float32") for part in (decisions & truth, decisions, truth))
     right, f1 = decisions == truth, 2 * hits / np.maximum(decided + positives, 1)
     there = (positives > 0) / np.maximum((positives > 0).sum(axis=1, keepdims=True), 1)
     right_records = draws @ right.all(axis=1) / records
@@ -221,7 +228,7 @@ def sampled_scores(labels, probabilities, thresholds, draws):
     else:
         own = {"accuracy": right_records, "weighted_f1": (f1 * positives).sum(axis=1) / records}
     return {
-        "macro_auc": sampled_macro_auc(truth, probabilities, draws),
+        "macro_auc": sampled_macro_auc(truth, probabilities, draws.astype(int)),
         "macro_precision": (there * hits / np.maximum(decided, 1)).sum(axis=1),
         "macro_recall": (there * hits / np.maximum(positives, 1)).sum(axis=1),
         "macro_f1": (there * f1).sum(axis=1),
@@ -229,8 +236,14 @@ def sampled_scores(labels, probabilities, thresholds, draws):
     }
 
 
-def sampled_macro_auc(truth, probabilities, draws):
+def sampled_macro_auc(truth, probabilities, draws, chunk=50):
     """Macro AUC `(samples,)` over the classes present in each sample: the share of pairs in order, a tie being half."""
+    # A chunk of samples at once: of fifty thousand beats, a thousand samples would take gigabytes.
+    starts = range(0, len(draws), chunk)
+    return np.concatenate([_macro_auc_of_each(truth, probabilities, draws[start : start + chunk]) for start in starts])
+
+
+def _macro_auc_of_each(truth, probabilities, draws):
     areas = np.full((len(draws), truth.shape[1]), np.nan)
     for i, (positive, column) in enumerate(zip(truth.T, probabilities.T, strict=True)):
         order = np.argsort(column)
@@ -246,5 +259,10 @@ def sampled_macro_auc(truth, probabilities, draws):
 
 
 def interval(values):
-    """The middle 95 % of bootstrap values, as [low, high]; samples without a value (NaN) do not count."""
+    """The middle 95 % of bootstrap values, as [low, high]; NaN, a sample without a value, does not count.
+
+    None where no sample has a value.
+    """
+    if np.isnan(values).all():
+        return None
     return np.nanquantile(values, [0.025, 0.975]).tolist()

@@ -2,7 +2,7 @@
 
 A model of whole records gives a row of probabilities for each record. A model of beats gives one for each beat, whose
 R-peaks are found or, with `--annotations atr`, read; in the folder `--out` each record has its rows as CSV and a WFDB
-annotation file `.ecg` of what was decided. A model of segments does the same for each ten seconds.
+annotation file `.ecg` of what was decided. A model of segments has rows for each ten seconds, and no annotations.
 """
 
 import argparse
@@ -32,21 +32,6 @@ AGE = re.compile(r"\bage\W+(\d+)|^(\d+) [MF]\b", re.IGNORECASE | re.MULTILINE)
 SEX = re.compile(r"\bsex\W+(female|male|f|m)\b|^\d+ ([MF])\b", re.IGNORECASE | re.MULTILINE)
 
 
-def probabilities_of(model, card, signals, leads, sampling_rate, features, batch_size=256):
-    """Probabilities `(records, classes)` of signals `(records, samples, leads)` in millivolt, as they were recorded.
-
-    Args:
-        features: float32 `(records, features)` in the order of `card.feature_names`, NaN where unknown.
-    """
-    parts = []
-    for start in range(0, len(signals), batch_size):
-        part = slice(start, start + batch_size)
-        prepared = preprocessing.prepare(signals[part], leads, sampling_rate, card)
-        filled = preprocessing.fill_features(features[part], card.feature_defaults)
-        parts.append(model.predict_on_batch(batches.as_inputs(prepared, filled)))
-    return np.concatenate(parts) if parts else np.zeros((0, len(card.classes)))
-
-
 def predict_record(model, card, record, known):
     """Probabilities `(classes,)` of one Record: the mean over windows that overlap by half, where it is longer.
 
@@ -58,10 +43,10 @@ def predict_record(model, card, record, known):
     signals = record.millivolts()
     starts = range(0, max(1, len(signals) - length + 1), max(1, length // 2))
     windows = np.stack([signals[start : start + length] for start in starts])
-    features = np.array([[known.get(name.split()[0], np.nan) for name in card.feature_names]] * len(windows), "float32")
-    features = features.reshape(len(windows), len(card.feature_names))
-    told = probabilities_of(model, card, windows, layout.leads, layout.sampling_rate, features)
-    return told.mean(axis=0)
+    one = np.array([known.get(name.split()[0], np.nan) for name in card.feature_names], "float32")
+    features = np.tile(one, (len(windows), 1))
+    recorded = batches.Recorded(windows, layout.leads, layout.sampling_rate, features, card.feature_names)
+    return batches.predict_rows(model, recorded, np.arange(len(windows)), card).mean(axis=0)
 
 
 def predict_parts(model, card, record, peaks=None):
@@ -73,13 +58,13 @@ def predict_parts(model, card, record, peaks=None):
     options = cutting.Cutting.of(card)
     if options.task == "segments":
         signals, samples = cutting.cut_segments(record, options)
-        features = np.zeros((len(samples), 0), "float32")
+        features, names = np.zeros((len(samples), 0), "float32"), ()
     else:
         samples = find_peaks(record, card) if peaks is None else peaks
         signals, features = cutting.cut_beats(record, samples, options)
         names = beats.feature_names(card.leads, options.causal)
-        features = features[:, [names.index(name) for name in card.feature_names]]
-    told = probabilities_of(model, card, signals, card.leads, card.sampling_rate, features)
+    recorded = batches.Recorded(signals, card.leads, card.sampling_rate, features, names)
+    told = batches.predict_rows(model, recorded, np.arange(len(samples)), card)
     decided = metrics.decide(told, card.thresholds).argmax(axis=1)
     rows = pd.DataFrame({"sample": samples, "class": np.array(card.classes)[decided]})
     return pd.concat([rows, pd.DataFrame(told, columns=card.classes)], axis=1)
@@ -138,10 +123,22 @@ def write_rows(rows, name, layout, folder):
 
 
 def tell(model, card, path, options):
-    """What the model says of one record, as a dict for a row of the table."""
+    """What the model says of one record, as a dict for a row of the table.
+
+    Raises:
+        ValueError: the record cannot be used; it is named.
+    """
+    try:
+        return told_of(model, card, path, options)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path}: {error}") from error
+
+
+def told_of(model, card, path, options):
+    """What `tell` gives."""
     record = wfdb_files.read_record(path.parent, path.name)
     if not card.cutting:
-        given = {name: getattr(options, name) for name in ("age", "sex")}
+        given = {"age": options.age, "sex": FEMALE.get(options.sex)}
         known = told_by_header(path) | {name: value for name, value in given.items() if value is not None}
         told = predict_record(model, card, record, known)
         decided = metrics.decide(told[None], card.thresholds)[0]
@@ -156,13 +153,23 @@ def tell(model, card, path, options):
     return {"record": str(path), **summary(rows, record.layout.sampling_rate, card.classes)}
 
 
+def check(model, card, paths):
+    """Refuse a model that recordings cannot be cut for, and records that would overwrite one another's rows."""
+    if card.cutting and card.cutting["task"] not in ("beats", "segments"):
+        raise ValueError(f"{model} reads single beats of {card.data.get('source')}, not recordings; use one of MIT-BIH")
+    names = [path.name for path in paths]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if card.cutting and twice:
+        raise ValueError(f"several records are named {', '.join(twice)}, and their rows would be in one file")
+
+
 def arguments(argv):
     """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="a model with its card")
     parser.add_argument("records", type=Path, nargs="+", help="WFDB records, or folders of them")
     parser.add_argument("--age", type=float, help="in years, for every record; else as its header says")
-    parser.add_argument("--sex", type=lambda text: FEMALE[text.lower()], help="male or female; else as its header says")
+    parser.add_argument("--sex", type=str.lower, choices=FEMALE, help="else as its header says")
     parser.add_argument("--annotations", help="extension of the files that have the R-peaks; found when not given")
     parser.add_argument("--out", type=Path, default=Path("results") / "predictions", help="folder for rows of beats")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -175,6 +182,7 @@ def main(argv=None):
     options = arguments(argv)
     paths = records_in(options.records)
     model, card = cards.load(options.model)
+    check(options.model, card, paths)
     table = [tell(model, card, path, options) for path in paths]
     if options.csv:
         with writing.whole(options.csv) as temporary:

@@ -50,7 +50,7 @@ def choose_leads(signals, leads, wanted):
     positions = {}
     for place in sorted(range(len(wanted)), key=lambda place: wanted[place].upper() == OTHER):  # names go first
         name = wanted[place].upper()
-        alternatives = list(free) if name == OTHER else name.split("/")
+        alternatives = [name, *(free if name == OTHER else name.split("/"))]  # leads chosen before keep their names
         positions[place] = next((free.pop(lead) for lead in alternatives if lead in free), None)
     missing = [lead for place, lead in enumerate(wanted) if positions[place] is None]
     if missing:

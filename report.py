@@ -36,7 +36,7 @@ tbody tr:nth-child(even) { background: #f5f5f5 } img { max-width: 100% } .mind {
 def write(result, predictions, folder):
     """Write metrics.json, a CSV file for each table, report.md and report.html into `folder`."""
     with writing.whole(folder / "metrics.json") as temporary:
-        temporary.write_text(json.dumps(result, indent=1) + "\n")
+        temporary.write_text(json.dumps(result, indent=1, allow_nan=False) + "\n")
     with writing.whole(folder / "report.md") as temporary:
         temporary.write_text(as_text(result) + "\n")
     for name, table in tables(result).items():
@@ -72,9 +72,8 @@ def counts(result, name):
 
 def flat(row):
     """Scores with the two ends of their intervals, in one dict."""
-    ends = {
-        f"{name}_{end}": row["intervals"][name][i] for name in row["scores"] for i, end in enumerate(("low", "high"))
-    }
+    intervals = {name: row["intervals"][name] or (None, None) for name in row["scores"]}
+    ends = {f"{name}_{end}": pair[i] for name, pair in intervals.items() for i, end in enumerate(("low", "high"))}
     return row["scores"] | ends
 
 
@@ -107,16 +106,21 @@ def shown(result):
 
 def rounded(table):
     """A table as text, with three digits."""
-    return table.map(lambda value: f"{value:.3f}" if isinstance(value, float) else value)
+    return table.map(lambda value: number(value, 3) if value is None or isinstance(value, float) else value)
 
 
 def with_intervals(row):
-    values = {name: f"{row['scores'][name]:.4f} {brackets(ends)}" for name, ends in row["intervals"].items()}
+    values = {name: f"{number(row['scores'][name])} {brackets(ends)}" for name, ends in row["intervals"].items()}
     return {HEADLINES.get(name, name): value for name, value in values.items()}
 
 
+def number(value, digits=4):
+    """A number as text; none where there is none, or it is not a number."""
+    return "" if value is None or value != value else f"{value:.{digits}f}"
+
+
 def brackets(interval):
-    return "[{:.3f}, {:.3f}]".format(*interval)
+    return "[{:.3f}, {:.3f}]".format(*interval) if interval else ""
 
 
 def calibration(model):
@@ -137,6 +141,7 @@ def summary(result):
         lines.append(
             f"In {result['samples_without_a_class']} samples a class was absent: left out of their macro scores."
         )
+    lines.extend(f"Of the data: {note}." for note in result["notes"])
     if result["leaks_patients"]:
         lines.append("Mind: patients stand in several splits, so these are not the scores for new patients.")
     return lines
@@ -157,11 +162,11 @@ def write_folds(scores, folder):
     table = pd.DataFrame(scores)
     with writing.whole(folder / "folds.csv") as temporary:
         table.to_csv(temporary, index=False)
-    values = table.drop(columns=["fold", "records"])
+    values = table.drop(columns=["fold", "records", "absent"])
     rows = [*table.to_dict("records"), {"fold": "mean", **values.mean()}, {"fold": "deviation", **values.std()}]
     shown = pd.DataFrame(rows).rename(columns=HEADLINES)
-    shown["records"] = [f"{count:,.0f}" if count == count else "" for count in shown["records"]]
-    text = markdown(shown.map(lambda value: f"{value:.4f}" if isinstance(value, float) else value))
+    shown["records"] = [number(count, 0) for count in shown["records"]]
+    text = markdown(shown.map(lambda value: number(value) if isinstance(value, float) else value))
     with writing.whole(folder / "folds.md") as temporary:
         temporary.write_text(text + "\n")
     print(text)

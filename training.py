@@ -82,12 +82,13 @@ def check(config):
         if getattr(config, name) not in known:
             raise ValueError(f"no {name} {getattr(config, name)!r}; there are: {', '.join(known)}")
     augmentation.check(config.augmentation)
-    least = {"batch_size": 1, "epochs": 1, "patience": 1, "crop": 0, "learning_rate": 0, "dropout": 0, "smote": 0}
+    least = {"batch_size": 1, "epochs": 1, "patience": 1, "crop": 0, "learning_rate": 0}
     for name, value in least.items():
         if getattr(config, name) < value:
             raise ValueError(f"{name} must be at least {value}, but {getattr(config, name)} came")
-    if not 0 < config.data_fraction <= 1:
-        raise ValueError(f"data_fraction must be over 0 and at most 1, but {config.data_fraction} came")
+    for name in ("data_fraction", "dropout", "label_smoothing", "warmup", "teaching", "smote"):
+        if not 0 <= getattr(config, name) <= 1:
+            raise ValueError(f"{name} must be between 0 and 1, but {getattr(config, name)} came")
 
 
 def training_rows(data, config):
@@ -101,12 +102,13 @@ def training_rows(data, config):
     return rows[np.isin(data.groups[rows], chosen)]
 
 
-def train(config, data, folder, save_as=None, resume=False, tensorboard=False):
+def train(config, data, folder, save_as=None, resume=False, tensorboard=False, keep_interrupted=True):
     """Train on the training split, keep the weights that are best on validation; returns the path of the saved model.
 
     Args:
         config: the recipe. data: the Dataset.
         folder: of the run: log, curve, and the state from which `resume` goes on.
+        keep_interrupted: whether Ctrl-C after an epoch ends with the best model so far, or with KeyboardInterrupt.
         save_as: where the model goes; `model.h5` in the folder when not given.
 
     Raises:
@@ -127,7 +129,7 @@ def train(config, data, folder, save_as=None, resume=False, tensorboard=False):
     state = callbacks[-1]
     state.restore(model) if resume else state.check_free()
     folder.mkdir(parents=True, exist_ok=True)
-    fit(model, feed, callbacks)
+    fit(model, feed, callbacks, keep_interrupted)
     model.load_weights(state.best_file())
     whole.set_weights(crops.get_weights())
     card = judge(card, data, validation, whole, crops if config.crop else None)
@@ -136,15 +138,15 @@ def train(config, data, folder, save_as=None, resume=False, tensorboard=False):
     return cards.save(save_as or folder / "model.h5", whole, card)
 
 
-def fit(model, feed, callbacks):
-    """Train until the last epoch, until early stopping, or until Ctrl-C after at least one epoch."""
+def fit(model, feed, callbacks, keep_interrupted):
+    """Train until the last epoch, until early stopping, or, if that may be, until Ctrl-C after at least one epoch."""
     state, epochs = callbacks[-1], feed.config.epochs
     first = states.next_epoch(state.log, state.counters, epochs)
     verbose = 1 if sys.stdout.isatty() else 2  # a bar for a person, a line an epoch for a log
     try:
         model.fit(feed, epochs=epochs, initial_epoch=first, callbacks=callbacks, shuffle=False, verbose=verbose)
     except KeyboardInterrupt:
-        if not state.log:
+        if not state.log or not keep_interrupted:
             raise
         print(f"\ninterrupted: keeping the best of {len(state.log)} finished epochs; --resume goes on from here")
 
@@ -184,8 +186,7 @@ def targets_of(config, data, rows):
 def taught(path, data, rows):
     """Probabilities of a saved model for training records."""
     model, card = cards.load(path)
-    if card.classes != data.classes:
-        raise ValueError(f"teacher {path} knows the classes {card.classes}, but the data have {data.classes}")
+    cards.check_fits(path, card, data)
     print(f"{path} reads {len(rows):,} training records", flush=True)
     return batches.predict_rows(model, data, rows, card)
 

@@ -91,9 +91,9 @@ def test_of_ptbdb_a_fifth_of_each_class_tests_and_a_tenth_validates(ptbdb):
 
 def test_spread_numbers_are_even_within_each_key_and_in_another_order_with_another_seed():
     keys = np.array(list("aabababb"))
-    numbers = data_heartbeat.spread(keys)
+    numbers = dataset.spread(keys)
     assert sorted(numbers[keys == "a"]) == sorted(numbers[keys == "b"]) == [0.125, 0.375, 0.625, 0.875]
-    assert any(data_heartbeat.spread(keys, seed).tolist() != numbers.tolist() for seed in (1, 2, 3))
+    assert any(dataset.spread(keys, seed).tolist() != numbers.tolist() for seed in (1, 2, 3))
 
 
 def gzipped(folder, name, content):
@@ -241,7 +241,7 @@ def test_a_cache_that_cannot_be_written_names_ecg_cache(mitbih):
 
 def test_an_interrupted_write_leaves_nothing(mitbih, monkeypatch):
     def save(path, table):
-        path.write_bytes(b"half of it")
+        path.write(b"half of it")
         raise KeyboardInterrupt
 
     monkeypatch.setattr(np, "save", save)

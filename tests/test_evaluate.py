@@ -14,6 +14,7 @@ import card as cards
 import dataset
 import evaluate
 import report
+import state
 
 
 @pytest.fixture
@@ -39,6 +40,7 @@ def predictions():
         "sampling_rate": 100,
         "source": "four records",
         "log": "[]",
+        "notes": np.array(["two left out"]),
         "multilabel": True,
         "leaks_patients": False,
     }
@@ -78,6 +80,8 @@ def test_the_records_most_wrong_are_found_in_both_ways_and_on_test_records_only(
     probabilities = np.array([[0.9], [0.99], [0.1], [0.2], [0.3], [0.8]])
     counted = np.array([True, False, True, True, True, True])
     assert evaluate.most_wrong(labels, probabilities, counted).tolist() == [0, 2, 3, 4]
+    few = np.array([False, False, True, False, False, True])
+    assert evaluate.most_wrong(labels, probabilities, few).tolist() == [2, 5]  # and none that does not count
 
 
 def test_subgroups_need_two_sorts_of_records_and_have_counts(predictions):
@@ -195,8 +199,13 @@ def test_aami_figures_are_those_worked_out_by_hand():
     assert figures["N, S, V macro F1"] == pytest.approx(expected)
 
 
-def test_aami_figures_of_nothing_found_are_zero_and_not_nan(recwarn):
-    assert not any(assessment.aami_figures(np.zeros((5, 5))).values())
+def test_aami_figures_of_classes_without_beats_are_unknown(recwarn):
+    only_normal = np.zeros((5, 5))
+    only_normal[0, :2] = 3, 1  # one of four normal beats is decided as S
+    figures = assessment.aami_figures(only_normal)
+    assert np.isnan(figures["SVEB sensitivity"]) and np.isnan(figures["VEB F1"])
+    assert (figures["SVEB positive predictivity"], figures["SVEB false positive rate"]) == (0, 1 / 4)
+    assert figures["N, S, V macro F1"] == pytest.approx((2 * 3 / 7 + 0) / 2)  # of N and of S, which was decided
     assert not recwarn.list
 
 
@@ -210,8 +219,9 @@ def test_beats_have_aami_figures_with_intervals_over_patients(one_class, tmp_pat
     first = assessment.assess(beats, samples=200)["aami"][0]
     assert first["scores"]["VEB sensitivity"] == 1
     assert first["scores"]["VEB positive predictivity"] == 0.5
-    # A sample of patient 1 twice has no false positive, one of patient 2 twice no ventricular beat.
+    # A sample of patient 1 twice has no false positive, one of patient 1 once one, one of patient 2 twice no V to find.
     assert first["intervals"]["VEB positive predictivity"] == [0, 1]
+    assert first["intervals"]["VEB sensitivity"] == [1, 1]
     report.write(assessment.assess(beats, samples=20), beats, tmp_path)
     assert "| VEB F1 |" in (tmp_path / "report.md").read_text()
     assert pd.read_csv(tmp_path / "aami.csv")["VEB F1"][0] == pytest.approx(2 / 3)
@@ -297,6 +307,31 @@ def test_members_of_an_ensemble_take_and_give_the_same(tmp_path):
         cards.ensemble(tmp_path / "mean.json", paths)
 
 
+def test_an_ensemble_does_not_overwrite_the_card_of_a_model_and_is_not_cross_validated(small_demo, tmp_path):
+    paths = [saved_model(tmp_path / name) for name in ("one", "two")]
+    with pytest.raises(ValueError, match="a .json that is no model's, not .*two.json"):
+        evaluate.main([*map(str, paths), "--save-ensemble", str(tmp_path / "two.json")])
+    cards.write(tmp_path / "mean.json", cards.ensemble(tmp_path / "mean.json", paths))
+    with pytest.raises(ValueError, match="cannot be cross-validated"):
+        evaluate.main([str(tmp_path / "mean.json"), "--cross-validate", "3"])
+
+
+def test_an_interrupted_fold_is_not_taken_for_a_finished_one(small_demo, tmp_path, monkeypatch):
+    path = saved_model(tmp_path / "model")
+    settings = {"dataset": "demo", "recipe": "demo", "filters": [4], "kernels": [3], "lstm_units": 3, "epochs": 2}
+    cards.write(path, replace(cards.read(path), config=settings))
+    monkeypatch.setattr(state.State, "on_epoch_begin", interrupt_the_second, raising=False)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate.main([str(path), "--cross-validate", "3", "--out", str(tmp_path / "folds")])
+    assert not list((tmp_path / "folds").glob("*/predictions.npz"))
+    assert len(list((tmp_path / "folds").glob("fold-1/state.npz"))) == 1
+
+
+def interrupt_the_second(self, epoch, logs=None):
+    if epoch == 1:
+        raise KeyboardInterrupt
+
+
 def test_cross_validation_scores_every_patient_once_and_never_the_test_split(small_demo, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(evaluate, "READINGS", tmp_path / "readings.csv")
     settings = {"dataset": "demo", "recipe": "demo", "filters": [4], "kernels": [3], "lstm_units": 3, "epochs": 1}
@@ -321,5 +356,5 @@ def test_cross_validation_scores_every_patient_once_and_never_the_test_split(sma
 
 def test_a_model_of_other_classes_is_refused(small_demo, tmp_path):
     path = saved_model(tmp_path / "model", classes=("A", "B"))
-    with pytest.raises(ValueError, match=r"knows the classes \('A', 'B'\), but the data have \('NORM'"):
+    with pytest.raises(ValueError, match=r"was made for classes \('A', 'B'\), but synthetic demo ECG .* \('NORM'"):
         evaluate.main([str(path), "--out", str(tmp_path)])

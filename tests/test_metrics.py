@@ -130,9 +130,12 @@ def test_each_goal_has_its_threshold_halfway_to_the_next_lower_probability(goal,
     assert metrics.choose_thresholds(FIVE_LABELS, FIVE_PROBABILITIES, goal) == [pytest.approx(expected)]
 
 
-def test_an_unknown_goal_is_refused():
-    with pytest.raises(ValueError, match="no goal 'luck' for thresholds; there are: f1, hamming, subset, recall, or a"):
-        metrics.choose_thresholds(FIVE_LABELS, FIVE_PROBABILITIES, "luck")
+@pytest.mark.parametrize("goal", ["luck", "recall", "recall=1.5", "recall=nan", "f1=3", "subset=5", "nan", "-1"])
+def test_an_unknown_goal_or_one_out_of_range_is_refused(goal):
+    with pytest.raises(
+        ValueError, match=f"no goal '{goal}' for thresholds; there are: f1, hamming, subset, recall=0.9, or a"
+    ):
+        metrics.choose_thresholds(FIVE_LABELS, FIVE_PROBABILITIES, goal)
 
 
 def test_the_subset_goal_is_never_worse_than_the_hamming_goal_at_subset_accuracy(hypothesis):
@@ -272,6 +275,18 @@ def test_the_one_temperature_is_found_again():
     assert metrics.fit_temperatures(labels, metrics.calibrate(honest, [0.5], False), False) == [
         pytest.approx(2, rel=0.05)
     ]
+
+
+def test_there_is_no_interval_of_nothing():
+    assert metrics.interval(np.full(3, np.nan)) is None
+
+
+def test_the_macro_auc_of_many_samples_is_that_of_each():
+    rng = np.random.default_rng(0)
+    truth, probabilities = rng.random((40, 2)) < 0.5, rng.random((40, 2))
+    draws = metrics.patient_draws(np.arange(40), samples=7)
+    whole = metrics.sampled_macro_auc(truth, probabilities, draws)
+    np.testing.assert_array_equal(metrics.sampled_macro_auc(truth, probabilities, draws, chunk=3), whole)
 
 
 def test_the_interval_leaves_out_a_fortieth_at_each_end():

@@ -174,7 +174,7 @@ def test_what_teachers_say_is_mixed_into_the_targets_of_training_records_alone(t
 
 def test_a_teacher_of_other_classes_is_refused(trained, data):
     other = replace(data, classes=("A", "B", "C", "D", "E"))
-    with pytest.raises(ValueError, match=r"teacher .*model.h5 knows the classes \('NORM'.*but the data have \('A'"):
+    with pytest.raises(ValueError, match=r"model.h5 was made for classes \('NORM'.*but synthetic demo.*has \('A'"):
         training.targets_of(replace(TINY, teachers=(str(trained / "model.h5"),)), other, data.rows("train"))
 
 
@@ -300,7 +300,7 @@ def test_another_seed_gives_another_model_and_tensorboard_is_written_on_request(
 
 
 def test_a_loss_that_is_no_number_stops_and_says_what_to_do(data, tmp_path, monkeypatch):
-    nothing = {"focal": lambda config, weights: lambda labels, probabilities: keras.ops.sum(probabilities) * np.nan}
+    nothing = {"focal": lambda *_: lambda labels, probabilities: keras.ops.sum(probabilities) * np.nan}
     monkeypatch.setattr(losses, "LOSSES", nothing)
     with pytest.raises(FloatingPointError, match="loss became nan in epoch 1; try a --learning-rate"):
         training.train(TINY, data, tmp_path)

@@ -1,5 +1,8 @@
-"""What several test files share: the real databases, and hypothesis where it is installed."""
+"""What several test files share: synthetic records, the real databases, and hypothesis where it is installed."""
 
+from dataclasses import replace
+
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -40,3 +43,28 @@ def hypothesis():
     module.settings.register_profile("quick", max_examples=25, deadline=None, derandomize=True)
     module.settings.load_profile("quick")
     return module
+
+
+@pytest.fixture(scope="session")
+def demo():
+    """Sixty synthetic records."""
+    return dataset.load("demo", records=60)
+
+
+@pytest.fixture(scope="session")
+def trained(demo, tmp_path_factory):
+    """The folder of a finished tiny run."""
+    from tiny_runs import TINY
+
+    import training  # here, since it brings Keras, which most tests do without
+
+    folder = tmp_path_factory.mktemp("run")
+    training.train(TINY, demo, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def demo_of_one_class(demo):
+    """The same records, each of the last of its classes."""
+    last = demo.labels.shape[1] - 1 - demo.labels[:, ::-1].argmax(axis=1)
+    return replace(demo, labels=np.eye(5, dtype="float32")[last], multilabel=False)

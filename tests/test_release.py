@@ -64,6 +64,23 @@ def test_it_is_at_least_as_good_on_fold_9_as_it_was_asked_to_be():
     assert cards.read(RELEASE.with_suffix(".h5")).scores["validation"]["macro_auc"] >= 0.935
 
 
+SHIPPED = sorted(path.stem for path in RELEASE.parent.glob("*.json"))
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_shipped_model_opens_with_its_card_and_gives_probabilities(name):
+    path = RELEASE.with_name(f"{name}.h5")
+    model, card = cards.load(path if path.exists() else path.with_suffix(".json"))
+    rng = np.random.default_rng(0)
+    signals = rng.standard_normal((2, card.samples, len(card.leads))).astype("float32")
+    features = np.tile(np.array(card.feature_defaults, "float32"), (2, 1))
+    told = model.predict([signals, features] if card.feature_names else signals, verbose=0)
+    assert told.shape == (2, len(card.classes))
+    assert np.all((told >= 0) & (told <= 1))
+    assert len(card.thresholds) == (len(card.classes) if card.multilabel else 0)
+    assert all((path.parent / member).exists() for member in card.members)
+
+
 @pytest.mark.real_data
 def test_it_scores_on_real_records_what_its_card_says(ptbxl):
     import batches

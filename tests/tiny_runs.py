@@ -1,0 +1,40 @@
+"""Tiny training runs for tests."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import batches
+import card as cards
+import recipes
+
+ROOT = Path(recipes.__file__).parent
+TINY = replace(
+    recipes.RECIPES["demo"],
+    filters=(4,),
+    kernels=(3,),
+    lstm_units=3,
+    dense_units=4,
+    metadata_units=2,
+    combined_units=4,
+    crop=1.0,
+    batch_size=16,
+    epochs=2,
+)
+
+
+def feed(data, **changes):
+    config = replace(TINY, **changes)
+    rows = data.rows("train")
+    return batches.Batches(data, rows, config, cards.describe(config, data, rows), data.labels)
+
+
+def command(folder, *flags):
+    """A deterministic tiny run of `training.py` as a process of its own."""
+    tiny = "--filters 4 --kernels 3 --lstm-units 3 --dense-units 4 --combined-units 4 --crop 1 --data-fraction 0.2"
+    fixed = f"--dataset demo --epochs 5 --patience 2 --deterministic --augmentation noise --out {folder}"
+    words = [sys.executable, "-u", "training.py", *tiny.split(), *fixed.split(), *flags]
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    return subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

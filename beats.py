@@ -35,6 +35,9 @@ SEARCH = (0.05, 0.12)  # seconds before and after the detector's mark, which com
 BASELINE = 0.4  # seconds on either side, of which the median is the level that a peak stands on
 
 GAP = 10  # seconds; a longer interval is one without annotations, as in ventricular flutter, and not from beat to beat
+STEADY = 0.01  # s; a rhythm whose intervals usually differ by less is as steady as annotations are exact
+FAR = 20.0  # usual differences; more says no more
+FAINT = 0.005  # mV; differences under this are noise
 LOCAL = 10  # RR intervals of the local mean
 PAST = 64  # beats that say what is usual, looking only back: about a minute
 RENEWED = 16  # after so many beats, looking only back, is what is usual found anew
@@ -116,6 +119,7 @@ def _rhythm(times, causal):
         "RR before / usual RR": before / usual,
         f"RR before / mean of {LOCAL} RR": before / local,
         "mean heart rate (1/min)": 60 / overall,
+        "RR before - usual RR (usual differences)": _unusual(before, usual, causal),
     }
     if not causal:
         after = _of_beat(before, 1)
@@ -124,8 +128,17 @@ def _rhythm(times, causal):
             "RR one beat later (s)": _of_beat(before, 2),
             "RR after / usual RR": after / usual,
             "RR after / RR before": after / before,
+            "RR after - usual RR (usual differences)": _unusual(after, usual, causal),
         }
     return columns
+
+
+def _unusual(intervals, usual, causal):
+    """How far intervals `(beats,)` are from the usual one, in the differences that are usual for this patient.
+
+    A fifth too early is much where the rhythm is steady, and nothing in atrial fibrillation.
+    """
+    return np.clip((intervals - usual) / np.maximum(_usual(np.abs(intervals - usual), causal), STEADY), -FAR, FAR)
 
 
 def _of_beat(values, later):
@@ -158,9 +171,23 @@ def _shape(signals, causal):
         "1 - correlation with the usual beat": 1 - likeness,
         "difference from the usual beat (mV, RMS)": _root_mean_square(centred - usual),
     }
+    columns |= {
+        f"difference in fifth {i} (log of usual)": value
+        for i, value in enumerate(_by_fifths(centred - usual, causal), 1)
+    }
     columns |= {f"wavelet {i + 1}, slow (mV)": approximation[:, i] for i in range(approximation.shape[1])}
     columns |= {f"wavelets of level {LEVELS - i} (mV, RMS)": _root_mean_square(part) for i, part in enumerate(details)}
     return columns
+
+
+def _by_fifths(differences, causal):
+    """How large differences `(beats, samples, leads)` are in each fifth of the window, against what is usual there.
+
+    P wave, QRS complex and T wave change apart: an early atrial beat is like any other but for its P wave.
+    """
+    for part in np.array_split(differences, 5, axis=1):
+        size = _root_mean_square(part) if part.shape[1] else np.zeros(part.shape[::2])
+        yield np.log((size + FAINT) / (_usual(size, causal) + FAINT))
 
 
 def _centred(signals):

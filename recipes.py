@@ -89,15 +89,6 @@ CROPS = replace(
 # Trained on all 71 statements too, of which the superclasses are made (Strodthoff et al. 2020 group afterwards).
 STATEMENTS = replace(CROPS, recipe="ptbxl-statements", fine_task="statements", augmentation=("mixup",))
 
-# Taught by three networks, each of another kind, whose mean is better than any of them.
-DISTILLED = replace(
-    CROPS,
-    recipe="ptbxl-distilled",
-    teachers=tuple(f"saved_models/{name}.h5" for name in ("ptbxl-crops", "ptbxl-statements", "resnet1d_wang")),
-    teaching=0.6,
-    epochs=16,
-)
-
 
 def reference(model, filters, kernels, dropout=0.5):
     """The recipe of a network of the literature in its published sizes, trained as `ptbxl-crops` is, only longer."""
@@ -136,6 +127,7 @@ CONTEXT = replace(
     window=(0.3, 0.5),
     band=(0.5, 40.0),
     features=None,
+    metadata_units=64,
     scaling="none",
     augmentation=("noise",),
     sampling_power=0.0,
@@ -161,13 +153,14 @@ LOCAL_LEAD_ATTENTION = replace(
     augmentation=(),
     smote=0.2,
     class_weight_power=0.0,
+    epochs=8,
+    patience=8,
 )
 
 RECIPES = {
     "ptbxl": PTBXL,  # the published network and settings
     "ptbxl-crops": CROPS,
     "ptbxl-statements": STATEMENTS,
-    "ptbxl-distilled": DISTILLED,
     "resnet1d_wang": reference("resnet1d_wang", filters=(128,) * 3, kernels=(5,) * 3),
     "xresnet1d50": reference("xresnet1d50", filters=(64,) * 4, kernels=(5,) * 4),
     "xresnet1d101": reference("xresnet1d101", filters=(64,) * 4, kernels=(5,) * 4),

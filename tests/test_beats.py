@@ -108,15 +108,33 @@ def test_an_early_beat_and_its_pause_stand_out_from_the_usual_rhythm():
         "RR before / usual RR": [UNKNOWN, 1, 1, 1, 0.5, 1.5, 1],
         "RR before / mean of 10 RR": [UNKNOWN, 1, 1, 1, 0.5, 1.5, 1],
         "mean heart rate (1/min)": [60, 60, 60, 60, 60, 60, 60],
+        "RR before - usual RR (usual differences)": [UNKNOWN, 0, 0, 0, -20, 20, 0],  # steady: 20 is as far as it goes
         "RR after (s)": [1, 1, 1, 0.5, 1.5, 1, UNKNOWN],
         "RR one beat later (s)": [1, 1, 0.5, 1.5, 1, UNKNOWN, UNKNOWN],
         "RR after / usual RR": [1, 1, 1, 0.5, 1.5, 1, UNKNOWN],
         "RR after / RR before": [UNKNOWN, 1, 1, 0.5, 3, 2 / 3, UNKNOWN],
+        "RR after - usual RR (usual differences)": [0, 0, 0, -20, 20, 0, UNKNOWN],
     }
     columns = rhythm(*EARLY)
     assert list(columns)[: len(expected)] == list(expected)
     for name, values in expected.items():
         np.testing.assert_allclose(columns[name], values, rtol=1e-6, err_msg=name)
+
+
+def test_an_early_beat_is_nothing_unusual_in_a_rhythm_that_always_changes():
+    times = np.cumsum([0, 0.8, 1.2, 0.8, 1.2, 0.8, 1.2])  # the usual interval is 1 s, the usual difference 0.2 s
+    unusual = rhythm(*times)["RR before - usual RR (usual differences)"]
+    np.testing.assert_allclose(unusual, [UNKNOWN, -1, 1, -1, 1, -1, 1], rtol=1e-5)
+
+
+def test_a_change_of_one_wave_is_found_in_its_fifth_of_the_window():
+    windows = np.tile(np.sin(np.arange(100, dtype="float32"))[:, None], (9, 1, 1))  # nine equal beats
+    windows += np.random.default_rng(0).normal(0, 0.1, windows.shape).astype("float32")  # but for noise of 0.1 mV
+    windows[4, 20:40] += np.where(np.arange(20) % 2, 1, -1)[:, None]  # ten times the noise: its log is 2.3
+    columns = beats.features(windows, np.arange(9), 1)
+    names = beats.feature_names(["I"])
+    fifths = columns[:, [names.index(f"I difference in fifth {i} (log of usual)") for i in range(1, 6)]]
+    assert np.argwhere(fifths > 1.5).tolist() == [[4, 1]]
 
 
 def test_looking_only_back_the_same_beats_are_compared_with_those_before_them():
@@ -127,6 +145,7 @@ def test_looking_only_back_the_same_beats_are_compared_with_those_before_them():
         "RR before / usual RR": [UNKNOWN, UNKNOWN, 1, 1, 0.5, 1.5, 1],  # usual from beat 2 on
         "RR before / mean of 10 RR": [UNKNOWN, 1, 1, 1, 0.5 / (3.5 / 4), 1.5, 1],
         "mean heart rate (1/min)": [UNKNOWN, 60, 60, 60, 60 * 4 / 3.5, 60, 60],
+        "RR before - usual RR (usual differences)": [*[UNKNOWN] * 4, -20, 20, 0],  # usual difference from beat 4 on
     }
     columns = rhythm(*EARLY, causal=True)
     assert [name for name in columns if not name.startswith("I ")] == list(expected)
@@ -195,8 +214,9 @@ def test_of_a_first_beat_looking_only_back_nothing_is_known_but_its_size_and_wav
     assert {name for name in unknown if name.startswith("I ")} == {
         "I 1 - correlation with the usual beat",
         "I difference from the usual beat (mV, RMS)",
+        *(f"I difference in fifth {i} (log of usual)" for i in range(1, 6)),
     }
-    assert len(unknown) == 6 + 2
+    assert len(unknown) == 7 + 7
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -221,17 +241,19 @@ def test_live_features_of_a_beat_do_not_change_when_more_beats_come(hypothesis):
 
 def test_names_are_different_and_as_many_as_columns_those_of_each_lead_together():
     names = beats.feature_names(("MLII", "V1"))
-    assert (len(names), len(set(names))) == (10 + 2 * 17, 44)
-    assert [name.split()[0] for name in names[10:]] == ["MLII"] * 17 + ["V1"] * 17
-    assert len(beats.feature_names(("MLII",), causal=True)) == 6 + 17
+    assert (len(names), len(set(names))) == (12 + 2 * 22, 56)
+    assert [name.split()[0] for name in names[12:]] == ["MLII"] * 22 + ["V1"] * 22
+    assert len(beats.feature_names(("MLII",), causal=True)) == 7 + 22
 
 
 def test_each_lead_has_its_features_in_its_columns():
     small = pulse_windows(128)
-    columns = beats.features(np.concatenate([small, 3 * small], axis=2), np.arange(5), 1)[:, 10:]
-    expected = 3 * columns[:, :17]
-    expected[:, 3] /= 3  # 1 - correlation has no unit
-    np.testing.assert_allclose(columns[:, 17:], expected, rtol=1e-4, atol=1e-5)
+    columns = beats.features(np.concatenate([small, 3 * small], axis=2), np.arange(5), 1)
+    first, second = (columns[:, start : start + 22] for start in (12, 34))
+    in_millivolt = ["mV" in name for name in beats.feature_names(("I", "II"))[12:34]]
+    assert sum(in_millivolt) == 4 + 8 + 4  # sizes, slow wavelets, levels of wavelets
+    np.testing.assert_allclose(second[:, in_millivolt], 3 * first[:, in_millivolt], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(second[:, 3], first[:, 3], rtol=1e-4, atol=1e-5)  # 1 - correlation has no unit
 
 
 def pulse_windows(samples):

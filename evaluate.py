@@ -171,19 +171,22 @@ def write_cards(options, result):
     models = {model["model"]: model for model in result["models"]}
     if options.write_card:
         for path in options.models:
-            cards.write(path, replace(cards.read(path), **decision_of(models[str(path)], result)))
+            cards.write(path, with_decision(cards.read(path), models[str(path)], result))
     if options.save_ensemble:
         card = cards.ensemble(options.save_ensemble, options.models)
-        cards.write(options.save_ensemble, replace(card, **decision_of(models[ENSEMBLE], result)))
+        cards.write(options.save_ensemble, with_decision(card, models[ENSEMBLE], result))
 
 
-def decision_of(model, result):
-    """What the card of a model says about decisions."""
-    return {
-        "thresholds": tuple(model["thresholds"]),
-        "threshold_goal": result["threshold_goal"],
-        "temperatures": tuple(model["temperatures"]),
-    }
+def with_decision(card, model, result):
+    """A card that says how its model decides, and what it scored on test records, with the ends of the intervals."""
+    ends = [{name: pair and pair[end] for name, pair in model["intervals"].items()} for end in (0, 1)]
+    return replace(
+        card,
+        thresholds=tuple(model["thresholds"]),
+        threshold_goal=result["threshold_goal"],
+        temperatures=tuple(model["temperatures"]),
+        scores=card.scores | {"test": model["scores"], "test_low": ends[0], "test_high": ends[1]},
+    )
 
 
 def arguments(argv):
@@ -194,7 +197,9 @@ def arguments(argv):
     parser.add_argument("--thresholds", help="goal: f1 (the default), hamming, subset, recall=0.9, or a number")
     parser.add_argument("--samples", type=int, default=1000, help="of the bootstrap (default: %(default)s)")
     parser.add_argument("--out", type=Path, help="folder; results/MODEL when not given")
-    parser.add_argument("--write-card", action="store_true", help="put these thresholds and temperatures on the cards")
+    parser.add_argument(
+        "--write-card", action="store_true", help="put thresholds, temperatures and scores on the cards"
+    )
     parser.add_argument("--save-ensemble", type=Path, help="write the card of the models' mean, NAME.json")
     parser.add_argument(
         "--cross-validate", type=int, metavar="K", help="train the model's settings on K folds of patients instead"

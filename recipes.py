@@ -117,6 +117,11 @@ CNN_LSTM = Config(
     patience=8,
 )
 
+# Features against what is usual for the patient, without a unit: sizes in millivolt tell patients apart, not beats.
+RELATIVE = ("RR before /", "RR before -", "RR after /", "RR after -") + tuple(
+    f"{lead} {what}" for lead in ("MLII/V5", "other") for what in ("1 - correlation", "difference in fifth")
+)
+
 # The same network with what tells a beat apart for the patient's sake: rhythm, the usual beat, the second lead.
 CONTEXT = replace(
     CNN_LSTM,
@@ -126,7 +131,7 @@ CONTEXT = replace(
     leads=("MLII/V5", "other"),
     window=(0.3, 0.5),
     band=(0.5, 40.0),
-    features=None,
+    features=RELATIVE,
     metadata_units=64,
     scaling="none",
     augmentation=("noise",),
@@ -135,8 +140,8 @@ CONTEXT = replace(
     optimizer="adamw",
     weight_decay=1e-2,
     schedule="cosine",
-    epochs=12,
-    patience=12,
+    epochs=6,
+    patience=6,
 )
 
 LOCAL_LEAD_ATTENTION = replace(

@@ -1,5 +1,6 @@
 """The command: which models may be scored together, what is written, and no look at the test split in vain."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -44,6 +45,9 @@ def test_models_are_scored_with_their_mean_and_the_naive_predictor_and_the_look_
     assert len((tmp_path / "readings.csv").read_text().splitlines()) == 3  # a heading and two models
     card = cards.read(paths[0])
     assert (card.threshold_goal, len(card.thresholds), len(card.temperatures)) == ("hamming", 5, 5)
+    result = json.loads((tmp_path / "out" / "metrics.json").read_text())["models"][0]
+    assert card.scores["test"] == result["scores"]
+    assert card.scores["test_low"]["macro_f1"] == result["intervals"]["macro_f1"][0]
 
 
 def test_a_goal_that_is_unknown_is_refused_before_the_test_split_is_looked_at(tmp_path, monkeypatch):

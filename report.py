@@ -27,7 +27,7 @@ ALWAYS = ("models", "classes", "subgroups", "errors")  # tables that are written
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 85rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; font-size: 0.9rem }
-td, th { padding: 0.25rem 0.6rem; text-align: right; white-space: nowrap }
+td, th { padding: 0.25rem 0.6rem; text-align: right; white-space: nowrap } small { color: #666 }
 th { border-bottom: 1px solid #888 } td:first-child, th:first-child { text-align: left }
 tbody tr:nth-child(even) { background: #f5f5f5 } img { max-width: 100% } .mind { color: #a00 }
 """
@@ -192,11 +192,17 @@ def as_html(result, predictions):
     ]
     for title, table in shown(result).items():
         if len(table):
-            sections += [f"<h2>{html.escape(title)}</h2>", table.to_html(index=False, border=0)]
+            sections += [f"<h2>{html.escape(title)}</h2>", html_table(table)]
     for title, figure in figures(result, predictions):
         sections += [f"<h2>{html.escape(title)}</h2>", picture(figure, title)]
     head = f'<meta charset="utf-8"><title>{html.escape(result["source"])}</title><style>{STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(sections)}</body></html>\n'
+
+
+def html_table(table):
+    """A table with each interval under its number, since side by side they are wider than a page."""
+    text = table.to_html(index=False, border=0)
+    return text.replace(" [", "<br><small>[").replace("]</td>", "]</small></td>")
 
 
 def figures(result, predictions):

@@ -28,7 +28,7 @@ STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 85rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
 table { border-collapse: collapse; font-size: 0.9rem }
 td, th { padding: 0.25rem 0.6rem; text-align: right; white-space: nowrap } small { color: #666 }
-th { border-bottom: 1px solid #888 } td:first-child, th:first-child { text-align: left }
+th { border-bottom: 1px solid #888; white-space: normal } td:first-child, th:first-child { text-align: left }
 tbody tr:nth-child(even) { background: #f5f5f5 } img { max-width: 100% } .mind { color: #a00 }
 """
 

@@ -44,7 +44,10 @@ OPTIMIZERS = {
 
 
 class Validation(keras.callbacks.Callback):
-    """Scores the network that would be saved, on whole validation records, after each epoch."""
+    """Scores the network that would be saved, on whole validation records, after each epoch.
+
+    With finer labels the training loss is of both, but `val_loss` of the classes alone.
+    """
 
     def __init__(self, feed, crops, whole, rows):
         super().__init__()
@@ -231,7 +234,7 @@ def warn_about_absent(data, validation):
     if absent:
         print(
             f"mind: {', '.join(absent)} not both present and absent among the validation records: "
-            "left out of the macro AUC, threshold 0.5"
+            f"left out of the macro AUC{', threshold 0.5' if data.multilabel else ''}"
         )
 
 

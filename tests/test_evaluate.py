@@ -129,7 +129,7 @@ def test_cross_validation_scores_every_patient_once_and_never_the_test_split(sma
     assert sorted(scored) == sorted(data.records["name"][data.split != "test"])
     table = pd.read_csv(tmp_path / "folds" / "folds.csv")
     assert table["records"].sum() == len(scored)
-    assert f"| mean |  | {table['macro_auc'].mean():.4f} |" in capsys.readouterr().out
+    assert f"| mean |  |  | {table['macro_auc'].mean():.4f} |" in capsys.readouterr().out
     assert not (tmp_path / "readings.csv").exists()
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "folds").glob("fold-*/model.h5")}
     evaluate.main(command)  # what is done stays done

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -152,6 +153,23 @@ def test_the_command_prints_a_row_for_each_record_and_writes_it_as_csv(tmp_path,
     assert table.columns.tolist() == ["record", "A", "B", "decided"]
     model = cards.load(path)[0]
     np.testing.assert_allclose(table.loc[0, ["A", "B"]].astype(float), model(np.zeros((1, 200, 2)))[0], atol=1e-6)
+
+
+def test_a_model_of_beats_that_cannot_be_cut_and_records_of_one_name_are_refused():
+    heartbeat = replace(CARD, cutting={"task": "heartbeat"}, data={"source": "the Kaggle files"})
+    with pytest.raises(ValueError, match="model.h5 reads single beats of the Kaggle files, not recordings"):
+        predict.check("model.h5", heartbeat, [])
+    cut = replace(CARD, cutting={"task": "beats"})
+    with pytest.raises(ValueError, match="several records are named 100"):
+        predict.check("model.h5", cut, [Path("a/100"), Path("b/100"), Path("b/101")])
+
+
+def test_a_damaged_record_is_named(tmp_path):
+    path = cards.save(tmp_path / "model", tiny_model(200, 2), CARD)
+    tiny_wfdb.write(tmp_path, "cut", np.zeros((200, 2), int))
+    (tmp_path / "cut.dat").write_bytes(b"short")
+    with pytest.raises(ValueError, match=r"/cut: cannot be read .* the .dat file cut short"):
+        predict.main([str(path), str(tmp_path / "cut")])
 
 
 def test_a_record_that_is_not_there_is_named(tmp_path):

@@ -48,7 +48,8 @@ class State(keras.callbacks.Callback):
         return self.model.variables + self.model.optimizer.variables
 
     def _run(self):
-        return json.loads(json.dumps(self.card.config | {"data": self.card.data}))  # as it comes back from the file
+        data = {f"{name} of the data": value for name, value in self.card.data.items()}
+        return json.loads(json.dumps(self.card.config | data))  # as it comes back from the file
 
     def restore(self, model):
         """Bring `model`, its optimizer and the callbacks to the end of the last finished epoch.

@@ -194,6 +194,9 @@ def ensemble(path, members):
                 raise ValueError(
                     f"{member} has {name} {getattr(card, name)}, but {members[0]} has {getattr(cards[0], name)}"
                 )
+        for name in ("source", "task", "checksum", "leaks_patients"):
+            if card.data.get(name) != cards[0].data.get(name):
+                raise ValueError(f"{member} was trained on data of another {name} than {members[0]}")
     first, names = cards[0], tuple(os.path.relpath(member, Path(path).parent) for member in members)
     return replace(first, members=names, temperatures=(), thresholds=(), scores={}, log=())
 

@@ -9,6 +9,7 @@ import argparse
 import json
 import re
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -119,23 +120,13 @@ def write_rows(rows, name, layout, folder):
         rows.to_csv(temporary, index=False)
     if len(rows) and set(rows["class"]) <= set(beats.CLASSES):
         samples, symbols = rows["sample"].to_numpy(), rows["class"].tolist()
-        wfdb.wrann(name, EXTENSION, samples, symbols, fs=layout.sampling_rate, write_dir=str(folder))
+        with tempfile.TemporaryDirectory(dir=folder) as temporary:  # wfdb writes under the record's name alone
+            wfdb.wrann(name, EXTENSION, samples, symbols, fs=layout.sampling_rate, write_dir=temporary)
+            (Path(temporary) / f"{name}.{EXTENSION}").replace(folder / f"{name}.{EXTENSION}")
 
 
 def tell(model, card, path, options):
-    """What the model says of one record, as a dict for a row of the table.
-
-    Raises:
-        ValueError: the record cannot be used; it is named.
-    """
-    try:
-        return told_of(model, card, path, options)
-    except (ValueError, OSError) as error:
-        raise ValueError(f"{path}: {error}") from error
-
-
-def told_of(model, card, path, options):
-    """What `tell` gives."""
+    """What the model says of one record, as a dict for a row of the table."""
     record = wfdb_files.read_record(path.parent, path.name)
     if not card.cutting:
         given = {"age": options.age, "sex": FEMALE.get(options.sex)}
@@ -183,7 +174,12 @@ def main(argv=None):
     paths = records_in(options.records)
     model, card = cards.load(options.model)
     check(options.model, card, paths)
-    table = [tell(model, card, path, options) for path in paths]
+    table = []
+    for path in paths:
+        try:
+            table.append(tell(model, card, path, options))
+        except (ValueError, OSError) as error:
+            raise ValueError(f"{path}: {error}") from error
     if options.csv:
         with writing.whole(options.csv) as temporary:
             pd.DataFrame(table).to_csv(temporary, index=False)

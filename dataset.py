@@ -95,7 +95,7 @@ class Dataset:
 
     def take(self, rows, split):
         """The Dataset of some rows, divided anew: `split` is that of each of them."""
-        lazy = hasattr(self.signals, "take") and not isinstance(self.signals, np.ndarray)
+        lazy = not isinstance(self.signals, np.ndarray)
         return replace(
             self,
             signals=self.signals.take(rows) if lazy else self.signals[rows],

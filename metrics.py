@@ -218,17 +218,17 @@ def sampled_scores(labels, probabilities, thresholds, draws):
     """
     decisions, truth = decide(probabilities, thresholds) == 1, labels == 1
     records = np.where(draws.any(axis=1), draws.sum(axis=1), np.nan)
-    draws = draws.astype("float32")  # whose products are quick, and exact as far as there are records
-    hits, decided, positives = (draws @ part.astype("float32") for part in (decisions & truth, decisions, truth))
+    counts = draws.astype("float32")  # whose products are quick, and exact as far as there are records
+    hits, decided, positives = (counts @ part.astype("float32") for part in (decisions & truth, decisions, truth))
     right, f1 = decisions == truth, 2 * hits / np.maximum(decided + positives, 1)
     there = (positives > 0) / np.maximum((positives > 0).sum(axis=1, keepdims=True), 1)
-    right_records = draws @ right.all(axis=1) / records
+    right_records = counts @ right.all(axis=1) / records
     if len(thresholds):
-        own = {"subset_accuracy": right_records, "hamming_loss": 1 - draws @ right.mean(axis=1) / records}
+        own = {"subset_accuracy": right_records, "hamming_loss": 1 - counts @ right.mean(axis=1) / records}
     else:
         own = {"accuracy": right_records, "weighted_f1": (f1 * positives).sum(axis=1) / records}
     return {
-        "macro_auc": sampled_macro_auc(truth, probabilities, draws.astype(int)),
+        "macro_auc": sampled_macro_auc(truth, probabilities, draws),
         "macro_precision": (there * hits / np.maximum(decided, 1)).sum(axis=1),
         "macro_recall": (there * hits / np.maximum(positives, 1)).sum(axis=1),
         "macro_f1": (there * f1).sum(axis=1),

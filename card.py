@@ -11,7 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+import tokens
 import writing
+from dataset import SPLITS
+from inputs import Inputs
 
 FORMAT = 1
 SUFFIXES = (".h5", ".keras")
@@ -23,6 +26,7 @@ INPUTS = (
     "samples",
     "cutting",
     "scaling",
+    "tokens",
     "feature_names",
     "feature_defaults",
 )
@@ -43,6 +47,7 @@ class Card:
         feature_defaults: training medians, which stand in for unknown features.
         thresholds: probability from which a class is decided, in class order; `threshold_goal`: chosen for what.
         temperatures: what the logits of each class are divided by to be calibrated; fitted by `evaluate`.
+        tokens: the vocabulary of a model that reads beats as text, see `tokens.Vocabulary`; else empty.
         config: the settings of the training run, `recipes.Config` as a dict.
         scores: name of a split to its scores. data: source, version, licence, counts. versions: of libraries.
         log: of the training, a dict for each epoch.
@@ -61,6 +66,7 @@ class Card:
     thresholds: tuple = ()
     threshold_goal: str = ""
     temperatures: tuple = ()
+    tokens: dict = field(default_factory=dict)
     config: dict = field(default_factory=dict)
     scores: dict = field(default_factory=dict)
     data: dict = field(default_factory=dict)
@@ -81,7 +87,7 @@ def describe(config, data, rows):
         raise ValueError(
             f"no training record has a known {', '.join(np.array(names)[unknown])}, so nothing can be learned from it"
         )
-    return Card(
+    card = Card(
         classes=data.classes,
         multilabel=data.multilabel,
         leads=data.leads,
@@ -99,12 +105,27 @@ def describe(config, data, rows):
             "checksum": data.checksum,
             "labels_checksum": checksum(data.labels, data.features, data.groups.astype(str), data.split.astype(str)),
             "records": {"train": len(rows), "validation": len(data.rows("validation")), "test": len(data.rows("test"))},
+            "counts": {split: class_counts(data, data.rows(split)) for split in SPLITS},
+            "notes": list(data.notes),
             "leaks_patients": data.leaks_patients,
             "teachers": {path: checksum(np.fromfile(path, "uint8")) for path in config.teachers},
         },
         versions={name: version(name) for name in ("keras", "numpy", keras.backend.backend())}
         | {"python": platform.python_version()},
     )
+    return replace(card, tokens=vocabulary(config, Inputs(data, card), rows).for_card()) if config.clusters else card
+
+
+def class_counts(data, rows):
+    """How many of these records each class has."""
+    return dict(zip(data.classes, data.labels[rows].sum(axis=0).astype(int).tolist(), strict=True))
+
+
+def vocabulary(config, inputs, rows):
+    """What is learned from training beats for reading beats as text."""
+    before, after = config.neighbours, 0 if inputs.card.cutting.get("causal") else config.neighbours
+    settings = tokens.Vocabulary(config.pieces, config.letters, config.word, (before, after))
+    return tokens.fit(*inputs.prepared(rows), settings, config.clusters, config.seed)
 
 
 def chosen_features(config, data):
@@ -221,9 +242,13 @@ def load(path):
         raise FileNotFoundError(f"no model {path}; train one with: python training.py")
     card = read(path)
     model = keras.models.load_model(path, compile=False)
-    came = model.get_layer("signals").output.shape[1:], model.output_shape[-1]
-    if came != ((card.samples, len(card.leads)), len(card.classes)):
-        raise ValueError(f"{path} takes and gives {came}, but its card is of another model, for {card.samples} samples")
+    expected = ((card.samples, len(card.leads)), len(card.classes))
+    came = (model.inputs[0].shape[1:], model.output_shape[-1])
+    if card.tokens:
+        expected = ((Inputs(None, card).length, tokens.Vocabulary.of(card).size), len(card.classes))
+        came = ((*came[0], model.get_layer("embedding").input_dim), came[1])
+    if came != expected:
+        raise ValueError(f"{path} takes and gives {came}, but its card is of another model, with {expected}")
     return model, card
 
 

@@ -25,6 +25,8 @@ VERSIONS = {21799: "1.0.3", 21837: "1.0.1 or 1.0.2"}  # by number of records
 LEADS = ("I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V6")
 SECONDS = 10
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
+ORDER = ("normal", "abnormal", *SUPERCLASSES)  # of classes; others come by the alphabet
+ONE_CLASS = "normal"  # the task in which a record is of exactly one class
 
 
 def grouped(column):
@@ -39,6 +41,12 @@ def one_each(*kinds):
     )
 
 
+def normal(statements):
+    """A task whose classes are "normal", for the statement NORM, and "abnormal", for every other diagnosis."""
+    diagnoses = statements.index[statements["diagnostic"] == 1]
+    return pd.Series(np.where(diagnoses == "NORM", "normal", "abnormal"), diagnoses)
+
+
 TASKS = {  # name -> function from the table of statements to a Series: statement -> class
     "superclass": grouped("diagnostic_class"),
     "subclass": grouped("diagnostic_subclass"),
@@ -46,6 +54,7 @@ TASKS = {  # name -> function from the table of statements to a Series: statemen
     "form": one_each("form"),
     "rhythm": one_each("rhythm"),
     "statements": one_each("diagnostic", "form", "rhythm"),
+    ONE_CLASS: normal,
 }
 
 
@@ -54,7 +63,7 @@ def load(folder, task, sampling_rate=100, minimum_likelihood=0, fine_task=None, 
 
     Args:
         folder: where the database lies.
-        task: a name in TASKS.
+        task: a name in TASKS. In "normal", a record is "normal" that has no diagnosis but NORM.
         sampling_rate: 100 or 500.
         minimum_likelihood: statements of a lower likelihood (1 to 100) do not count; 0 is PTB-XL's "unknown"
             and always counts.
@@ -70,6 +79,8 @@ def load(folder, task, sampling_rate=100, minimum_likelihood=0, fine_task=None, 
         raise ValueError(f"PTB-XL has sampling rates 100 and 500 Hz, not {sampling_rate:g}")
     if fine_task not in (None, *TASKS):
         raise ValueError(f"PTB-XL has no task {fine_task!r}; it has: {', '.join(TASKS)}")
+    if fine_task and task == ONE_CLASS:
+        raise ValueError(f"task {task} has one class a record, which finer ones, of which several may be, do not group")
     if download:
         downloads.fetch(URL, folder, lambda published: wanted(published, sampling_rate))
     table, statements = read_tables(folder)
@@ -79,6 +90,8 @@ def load(folder, task, sampling_rate=100, minimum_likelihood=0, fine_task=None, 
     recordings = records.read(folder, names, version=version, skip_broken=skip_broken, expected=expected)
     labels, classes = labels_of(table["scp_codes"], TASKS[task](statements), minimum_likelihood)
     readable = names.isin(recordings.names).to_numpy()
+    if task == ONE_CLASS:
+        labels[:, 0] *= 1 - labels[:, 1]  # whatever is abnormal is not normal
     kept = readable & labels.any(axis=1)
     table = table[kept]
     fine = fine_task and fine_labels(table["scp_codes"], statements, task, fine_task, minimum_likelihood)
@@ -98,6 +111,7 @@ def load(folder, task, sampling_rate=100, minimum_likelihood=0, fine_task=None, 
         features=features_of(table),
         feature_names=("age (years)", "sex (0 male, 1 female)"),
         fine=fine,
+        multilabel=task != ONE_CLASS,
         task=task,
         source=f"PTB-XL {version}",
         licence="CC BY 4.0",
@@ -171,10 +185,8 @@ def fine_labels(scp_codes, statements, task, fine_task, minimum_likelihood=0):
 
 
 def sorted_classes(class_of):
-    """Names of the classes: superclasses in their usual order, others by the alphabet."""
-    return tuple(
-        sorted(set(class_of), key=lambda name: (SUPERCLASSES.index(name) if name in SUPERCLASSES else 9, name))
-    )
+    """Names of the classes: those of ORDER first, in that order, others by the alphabet."""
+    return tuple(sorted(set(class_of), key=lambda name: (ORDER.index(name) if name in ORDER else len(ORDER), name)))
 
 
 def features_of(table):

@@ -20,6 +20,7 @@ import metrics
 import recipes
 import report
 import writing
+from inputs import Inputs, predict_rows
 
 READINGS = Path("results") / "test-readings.csv"  # who looked at a test split, and how often
 SHOWN = 2  # confident errors of each kind and class that are listed and drawn
@@ -35,8 +36,6 @@ def predict(paths, data_of):
     Raises:
         ValueError: models that were made for other classes, records or splits than the first.
     """
-    import batches  # here, since it brings Keras, which a report made from predictions does without
-
     probabilities, data = {}, data_of(cards.read(paths[0]))
     names, rows = names_of(data.records), np.flatnonzero(data.split != "train")
     for path in paths:
@@ -45,7 +44,7 @@ def predict(paths, data_of):
         cards.check_fits(path, card, own)
         if not (np.array_equal(names_of(own.records), names) and np.array_equal(own.split, data.split)):
             raise ValueError(f"{path} was made for other records or splits than {paths[0]}: {own}\nand: {data}")
-        probabilities[str(path)] = batches.predict_rows(model, own, rows, card)
+        probabilities[str(path)] = predict_rows(model, Inputs(own, card), rows)
     first = cards.read(paths[0])
     if len(paths) > 1:
         probabilities[ENSEMBLE] = np.mean(list(probabilities.values()), axis=0)

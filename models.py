@@ -1,6 +1,7 @@
 """Networks: functional Keras models of built-in layers only, so that a saved one opens with plain `load_model`.
 
-No weight depends on the number of samples: a network is trained on crops and saved for whole records.
+But for `segment_attention`, no weight depends on the number of samples: a network is trained on crops and saved for
+whole records.
 """
 
 import functools
@@ -55,6 +56,44 @@ def cnn_lstm(config, inputs, head):
         x = layers.Dropout(0.4 * config.dropout)(x)  # as published: 0.2 between the blocks, 0.5 before the head
     x = layers.Identity(name="last_convolution")(x)
     return classify(config, layers.Bidirectional(layers.LSTM(config.lstm_units))(x), features, head)
+
+
+def segment_attention(config, inputs, head, heads=8):
+    """Convolutions, each with pooling, then attention in eight heads, from every step to every other.
+
+    What each step attended to is laid out flat, as published, so that time has its own weights: no crops, and by
+    pooling few steps (ten seconds at 360 Hz, pooled twice by 4, have 225; by 2, 900, and 16 times the scores).
+    """
+    x, features = inputs
+    for filters, kernel in zip(config.filters, config.kernels, strict=True):
+        x = layers.Dropout(0.4 * config.dropout)(layers.MaxPooling1D(config.pooling)(convolve(x, filters, kernel)))
+    x = layers.Identity(name="last_convolution")(x)
+    attention = layers.MultiHeadAttention(heads, max(1, x.shape[-1] // heads), dropout=config.dropout, name="attention")
+    attended, _ = attention(x, x, return_attention_scores=True)  # the scores are for `attention_of`
+    x = layers.Flatten()(layers.Add()([x, attended]))
+    return classify(config, layers.Dropout(config.dropout)(x), features, head)
+
+
+def token_lstm(config, inputs, head):
+    """An LSTM over embedded tokens, whose last state tells the class."""
+    x, features = inputs
+    x = layers.LSTM(config.lstm_units)(layers.Dropout(config.dropout / 2)(x))
+    return classify(config, layers.Dropout(config.dropout)(x), features, head)
+
+
+def attention_of(model):
+    """A second model over the layers of `model`, for what its layer "attention" attends to.
+
+    Weights of a mean over time `(batch, steps, 1)`; or scores `(batch, heads, steps, steps)`, of each step for all.
+
+    Raises:
+        ValueError: the model has no such layer.
+    """
+    names = [layer.name for layer in model.layers]
+    if "attention" not in names:
+        raise ValueError(f"{model.name} has no layer named attention")
+    output = model.get_layer("attention").output
+    return Model(model.input, output[1] if isinstance(output, list | tuple) else output)
 
 
 def local_lead_attention(config, inputs, head, window=9):
@@ -245,16 +284,19 @@ MODELS = {
     "inception_time": inception_time,
     "transformer": transformer,
     "cnn_lstm": cnn_lstm,
+    "segment_attention": segment_attention,
+    "token_lstm": token_lstm,
     "local_lead_attention": local_lead_attention,
 }
 
 
 def build(config, samples, leads, classes, scales, multilabel=True, membership=None):
-    """The network `config.model` for signals `(batch, samples, leads)` in millivolt, not yet trained.
+    """The network `config.model` for signals `(batch, samples, leads)` in millivolt, or for tokens, not yet trained.
 
     Args:
         samples, leads, classes: sizes of the input and the output.
-        scales: what `scales_of` measured on training; it goes into the graph.
+        scales: what `scales_of` measured on training; it goes into the graph. For tokens `{"tokens": how many there
+            are}`: the input is `(batch, samples)`, and each token is embedded.
         multilabel: a sigmoid for each class, else one softmax.
         membership: of finer classes, `(fine classes, classes)`: then the network tells those first, and groups them.
 
@@ -267,8 +309,13 @@ def build(config, samples, leads, classes, scales, multilabel=True, membership=N
         raise ValueError(
             f"each block needs filters and a kernel, but filters {config.filters}, kernels {config.kernels}"
         )
-    signals, features = Input((samples, leads), name="signals"), None
-    scaled = [standardize(signals, *scales["signals"]), None]
+    features = None
+    if "tokens" in scales:
+        signals = Input((samples,), dtype="int32", name="tokens")
+        scaled = [layers.Embedding(scales["tokens"], config.embedding_units, name="embedding")(signals), None]
+    else:
+        signals = Input((samples, leads), name="signals")
+        scaled = [standardize(signals, *scales["signals"]), None]
     if "features" in scales:
         features = Input((len(scales["features"][0]),), name="features")
         scaled[1] = standardize(features, *scales["features"])

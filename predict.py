@@ -16,7 +16,6 @@ import numpy as np
 import pandas as pd
 import wfdb
 
-import batches
 import beats
 import card as cards
 import cutting
@@ -24,6 +23,7 @@ import metrics
 import preprocessing
 import wfdb_files
 import writing
+from inputs import Inputs, Recorded, predict_rows
 
 EXTENSION = "ecg"  # of the annotation files that are written
 RUN = 3  # ventricular beats in a row that are a run
@@ -46,8 +46,8 @@ def predict_record(model, card, record, known):
     windows = np.stack([signals[start : start + length] for start in starts])
     one = np.array([known.get(name.split()[0], np.nan) for name in card.feature_names], "float32")
     features = np.tile(one, (len(windows), 1))
-    recorded = batches.Recorded(windows, layout.leads, layout.sampling_rate, features, card.feature_names)
-    return batches.predict_rows(model, recorded, np.arange(len(windows)), card).mean(axis=0)
+    recorded = Recorded(windows, layout.leads, layout.sampling_rate, features, card.feature_names)
+    return predict_rows(model, Inputs(recorded, card), np.arange(len(windows))).mean(axis=0)
 
 
 def predict_parts(model, card, record, peaks=None):
@@ -64,8 +64,8 @@ def predict_parts(model, card, record, peaks=None):
         samples = find_peaks(record, card) if peaks is None else peaks
         signals, features = cutting.cut_beats(record, samples, options)
         names = beats.feature_names(card.leads, options.causal)
-    recorded = batches.Recorded(signals, card.leads, card.sampling_rate, features, names)
-    told = batches.predict_rows(model, recorded, np.arange(len(samples)), card)
+    recorded = Recorded(signals, card.leads, card.sampling_rate, features, names)
+    told = predict_rows(model, Inputs(recorded, card), np.arange(len(samples)))
     decided = metrics.decide(told, card.thresholds).argmax(axis=1)
     rows = pd.DataFrame({"sample": samples, "class": np.array(card.classes)[decided]})
     return pd.concat([rows, pd.DataFrame(told, columns=card.classes)], axis=1)

@@ -28,12 +28,19 @@ class Config:
     causal: bool | None = setting(None, "MIT-BIH: features of a beat look only back, for live use")
     features: tuple[str, ...] | None = setting(None, "features to use, by how their names begin; all when not given")
     fine_task: str | None = setting(None, "train on the classes of this finer task as well, grouped into the task's")
+    clusters: int = setting(0, "beats as text: clusters of K-means, each a token of a whole beat; 0 reads signals")
+    pieces: int = setting(20, "beats as text: letters of each lead of a beat")
+    letters: int = setting(6, "beats as text: different letters")
+    word: int = setting(3, "beats as text: letters of a word")
+    neighbours: int = setting(4, "beats as text: beats before and after whose clusters are read")
     scaling: str = setting("none", "of each lead of each record, by name, on top of the scales learned from training")
     data_fraction: float = setting(1.0, "share of the training patients to train on")
 
     model: str = setting("residual_bilstm", "architecture, by name; most have a recipe of that name with their sizes")
     filters: tuple[int, ...] = setting((256, 128), "filters of each block")
     kernels: tuple[int, ...] = setting((3, 7), "kernel size of each block, in samples")
+    pooling: int = setting(4, "segment_attention: steps that are pooled to one after each block")
+    embedding_units: int = setting(32, "units of the embedding of a token")
     dropout: float = setting(0.25, "share of units dropped, everywhere in the network")
     lstm_units: int = setting(128, "units of the LSTM in each direction")
     dense_units: int = setting(256, "units of the dense layer after attention")
@@ -160,6 +167,46 @@ LOCAL_LEAD_ATTENTION = replace(
     class_weight_power=0.0,
 )
 
+# Ten seconds, normal or not (inter-patient, both leads). As published: band-pass, z-score, class weights.
+SEGMENT_ATTENTION = replace(
+    CONTEXT,
+    recipe="segment-attention",
+    task="segments",
+    sampling_rate=360.0,
+    leads=("MLII/V5",),
+    window=None,
+    band=(0.5, 50.0),
+    features=(),
+    scaling="z-score",
+    model="segment_attention",
+    filters=(32, 64),
+    kernels=(5, 5),
+    dropout=0.5,
+    combined_units=128,
+    augmentation=("noise",),
+    class_weight_power=1.0,
+    batch_size=64,
+    epochs=12,
+    patience=12,
+)
+
+# Beats as text: words of both leads and of the rhythm, and the clusters of the beats around.
+BEAT_TOKENS = replace(
+    CONTEXT,
+    recipe="beat-tokens",
+    features=RELATIVE[:4],
+    clusters=64,
+    scaling="z-score",
+    model="token_lstm",
+    filters=(),
+    kernels=(),
+    dropout=0.2,
+    augmentation=(),
+    learning_rate=2e-3,
+    epochs=10,
+    patience=10,
+)
+
 RECIPES = {
     "ptbxl": PTBXL,  # the published network and settings
     "ptbxl-crops": CROPS,
@@ -172,6 +219,32 @@ RECIPES = {
     "local-lead-attention": LOCAL_LEAD_ATTENTION,
     "cnn-lstm": CNN_LSTM,
     "cnn-lstm-context": CONTEXT,
+    "segment-attention": SEGMENT_ATTENTION,
+    "segment-attention-ptbxl": replace(
+        CROPS,
+        recipe="segment-attention-ptbxl",
+        task="normal",
+        model="segment_attention",
+        filters=(32, 64),
+        kernels=(5, 5),
+        dropout=0.5,
+        class_weight_power=1.0,
+        crop=0.0,
+    ),
+    "beat-tokens": BEAT_TOKENS,
+    # One beat of one lead by itself, as the heartbeat files have them; zeros after its end write no words.
+    "beat-tokens-heartbeat": replace(
+        BEAT_TOKENS,
+        recipe="beat-tokens-heartbeat",
+        dataset="heartbeat",
+        sampling_rate=None,
+        leads=None,
+        window=None,
+        band=None,
+        features=(),
+        scaling="none",
+        pieces=40,
+    ),
     # Small enough that the whole pipeline runs in two minutes on two cores.
     "demo": replace(
         PTBXL,

@@ -19,6 +19,8 @@ import models
 import plots
 import recipes
 import state as states
+from inputs import Inputs, predict_rows
+from tokens import Vocabulary
 
 BEST = {"monitor": "val_macro_auc", "mode": "max"}
 
@@ -52,7 +54,8 @@ class Validation(keras.callbacks.Callback):
     def __init__(self, feed, crops, whole, rows):
         super().__init__()
         self.feed, self.crops, self.whole, self.rows = feed, crops, whole, rows
-        self.loss = loss_of(feed.config, feed.data, feed.data.labels[feed.rows])
+        data = feed.inputs.data
+        self.loss = loss_of(feed.config, data, data.labels[feed.rows])
 
     def on_epoch_begin(self, epoch, logs=None):
         self.feed.epoch = epoch
@@ -64,10 +67,9 @@ class Validation(keras.callbacks.Callback):
                 f"{self.feed.config.learning_rate:g}, or look for extreme samples in the data; "
                 "give the new run another --out"
             )
-        data = self.feed.data
         self.whole.set_weights(self.crops.get_weights())
-        probabilities = batches.predict_rows(self.whole, data, self.rows, self.feed.card)
-        labels = data.labels[self.rows]
+        probabilities = predict_rows(self.whole, self.feed.inputs, self.rows)
+        labels = self.feed.inputs.data.labels[self.rows]
         logs["val_loss"] = float(np.mean(keras.ops.convert_to_numpy(self.loss(labels, probabilities))))
         logs["val_macro_auc"] = metrics.macro_auc(labels, probabilities)
 
@@ -85,6 +87,10 @@ def check(config):
         if getattr(config, name) not in known:
             raise ValueError(f"no {name} {getattr(config, name)!r}; there are: {', '.join(known)}")
     augmentation.check(config.augmentation)
+    if config.clusters and (config.augmentation or config.crop or config.smote):
+        raise ValueError("beats as text are read whole and as they are: leave out augmentation, crop and smote")
+    if config.model == "segment_attention" and config.crop:
+        raise ValueError("segment_attention has weights for each step, so crops cannot train it: use --crop 0")
     least = {"batch_size": 1, "epochs": 1, "patience": 1, "crop": 0, "learning_rate": 0}
     for name, value in least.items():
         if getattr(config, name) < value:
@@ -122,10 +128,11 @@ def train(config, data, folder, save_as=None, resume=False, tensorboard=False, k
     rows, validation = training_rows(data, config), data.rows("validation")
     card = cards.describe(config, data, rows)
     warn_about_absent(data, validation)
-    crops, whole = build(config, data, rows, card)
+    crops, whole = build(config, Inputs(data, card), rows)
     if config.smote:
         data, rows = balance.smote(data, rows, config.smote, seed=config.seed)
-    feed = batches.Batches(data, rows, config, card, targets_of(config, data, rows))
+    inputs = Inputs(data, card)
+    feed = batches.Batches(inputs, rows, config, targets_of(config, data, rows))
     model = models.with_fine_classes(crops) if data.fine else crops
     compile_model(model, config, loss_of(config, data, feed.targets[rows]), len(feed))
     callbacks = callbacks_of(config, folder, feed, crops, whole, validation, tensorboard)
@@ -135,7 +142,7 @@ def train(config, data, folder, save_as=None, resume=False, tensorboard=False, k
     fit(model, feed, callbacks, keep_interrupted)
     model.load_weights(state.best_file())
     whole.set_weights(crops.get_weights())
-    card = judge(card, data, validation, whole, crops if config.crop else None)
+    card = judge(inputs, validation, whole, crops if config.crop else None)
     card = replace(card, log=tuple(state.log))
     plots.training_curve(pd.DataFrame(state.log)).savefig(folder / "training.png", dpi=120)
     return cards.save(save_as or folder / "model.h5", whole, card)
@@ -163,15 +170,16 @@ def set_seeds(config):
         tensorflow.config.experimental.enable_op_determinism()
 
 
-def build(config, data, rows, card):
+def build(config, inputs, rows):
     """The network for training crops, and the same for whole records, in float32, as it will be saved."""
+    data, card = inputs.data, inputs.card
     sample = rows[:: max(1, len(rows) // 2048)]  # two thousand records measure a mean well enough
-    scales = models.scales_of(*batches.inputs_of(data, sample, card))
+    scales = {"tokens": Vocabulary.of(card).size} if card.tokens else models.scales_of(*inputs[sample])
     keras.config.set_dtype_policy(config.precision)
     sizes = len(card.leads), len(card.classes), scales, card.multilabel, data.fine and data.fine.membership
-    crops = models.build(config, batches.crop_samples(config, card), *sizes)
+    crops = models.build(config, batches.crop_samples(config, inputs), *sizes)
     keras.config.set_dtype_policy("float32")
-    return crops, models.build(config, card.samples, *sizes)
+    return crops, models.build(config, inputs.length, *sizes)
 
 
 def targets_of(config, data, rows):
@@ -191,7 +199,7 @@ def taught(path, data, rows):
     model, card = cards.load(path)
     cards.check_fits(path, card, data)
     print(f"{path} reads {len(rows):,} training records", flush=True)
-    return batches.predict_rows(model, data, rows, card)
+    return predict_rows(model, Inputs(data, card), rows)
 
 
 def loss_of(config, data, targets):
@@ -221,7 +229,7 @@ def callbacks_of(config, folder, feed, crops, whole, validation, tensorboard):
         watching.append(keras.callbacks.ReduceLROnPlateau(patience=max(1, config.patience // 2), factor=0.3, **BEST))
     board = [keras.callbacks.TensorBoard(folder / "tensorboard")] if tensorboard else []
     scoring = [keras.callbacks.TerminateOnNaN(), Validation(feed, crops, whole, validation)]
-    return [*scoring, *watching, *board, states.State(folder, feed.card, watching)]
+    return [*scoring, *watching, *board, states.State(folder, feed.inputs.card, watching)]
 
 
 def warn_about_absent(data, validation):
@@ -238,23 +246,21 @@ def warn_about_absent(data, validation):
         )
 
 
-def judge(card, data, validation, whole, crops=None):
+def judge(inputs, validation, whole, crops=None):
     """The card with thresholds chosen on validation, and the scores there.
 
     Args:
         whole: the network for whole records, which is saved.
         crops: the same for crops, to see what averaging windows of a record would give.
     """
-    labels = data.labels[validation]
-    probabilities = batches.predict_rows(whole, data, validation, card)
-    if not data.multilabel:
+    card, labels = inputs.card, inputs.data.labels[validation]
+    probabilities = predict_rows(whole, inputs, validation)
+    if not card.multilabel:
         return replace(card, scores={"validation": metrics.scores(labels, probabilities, ())})
     thresholds = metrics.choose_thresholds(labels, probabilities)
     scores = {"validation": metrics.scores(labels, probabilities, thresholds)}
     if crops:
-        averaged = batches.predict_rows(
-            crops, data, validation, card, window=crops.get_layer("signals").output.shape[1]
-        )
+        averaged = predict_rows(crops, inputs, validation, window=crops.get_layer("signals").output.shape[1])
         scores["validation_windows"] = metrics.scores(labels, averaged, metrics.choose_thresholds(labels, averaged))
     return replace(card, thresholds=tuple(thresholds), threshold_goal="f1", scores=scores)
 

@@ -16,7 +16,6 @@ import pandas as pd
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 import assessment  # noqa: E402  they lie in the folder above
-import batches  # noqa: E402
 import card as cards  # noqa: E402
 import metrics  # noqa: E402
 import recipes  # noqa: E402
@@ -24,6 +23,7 @@ import report  # noqa: E402
 import state  # noqa: E402
 import training  # noqa: E402
 import writing  # noqa: E402
+from inputs import Inputs, predict_rows  # noqa: E402
 
 UNWEIGHTED = {"class_weight_power": 0.0}
 CHANGES = {
@@ -62,7 +62,7 @@ def scores(path, data):
     """Scores of a model on validation records, with the F1 of each of the AAMI figures."""
     model, card = cards.load(path)
     rows = data.rows("validation")
-    labels, told = data.labels[rows], batches.predict_rows(model, data, rows, card)
+    labels, told = data.labels[rows], predict_rows(model, Inputs(data, card), rows)
     matrix = labels.T @ metrics.decide(told, ())
     figures = {name: float(value) for name, value in assessment.aami_figures(matrix).items() if name.endswith("F1")}
     return {name: metrics.scores(labels, told, ())[name] for name in ("accuracy", "macro_auc")} | figures

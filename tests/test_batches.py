@@ -9,6 +9,7 @@ from tiny_runs import TINY, feed
 import augmentation
 import batches as batching
 import card as cards
+from inputs import Inputs, predict_rows
 
 
 def test_crops_are_stretches_of_their_own_record():
@@ -52,7 +53,7 @@ def test_every_augmentation_gives_batches_of_the_same_shape(demo, name):
 def test_crops_of_a_record_change_from_epoch_to_epoch(demo):
     rows = demo.rows("train")[:1]
     config = replace(TINY, batch_size=1)
-    one = batching.Batches(demo, rows, config, cards.describe(config, demo, rows), demo.labels)
+    one = batching.Batches(Inputs(demo, cards.describe(config, demo, rows)), rows, config, demo.labels)
     first = one[0][0][0]
     one.epoch = 1
     assert not np.array_equal(first, one[0][0][0])
@@ -77,5 +78,5 @@ def test_windows_are_averaged_over_halves_that_overlap(demo):
             return inputs[0][:, :, :1].mean(axis=1)
 
     expected = [np.mean([demo.signals[row, s : s + 400, 0].mean() for s in (0, 200, 400, 600)]) for row in rows]
-    averaged = batching.predict_rows(MeanOfLeadI(), demo, rows, card, window=400)
+    averaged = predict_rows(MeanOfLeadI(), Inputs(demo, card), rows, window=400)
     np.testing.assert_allclose(averaged[:, 0], expected, atol=1e-6)

@@ -93,6 +93,7 @@ def classes_of(data, ecg_id):
         ("form", "ABQRS NDT PAC", "NDT", "ABQRS"),
         ("rhythm", "AFIB PACE SR STACH", "AFIB", "STACH"),
         ("statements", "NORM ABQRS AFIB CLBBB IMI LAFB LVH NDT PAC PACE SR STACH", "AFIB NDT", "ABQRS LVH STACH"),
+        ("normal", "normal abnormal", "abnormal", "abnormal"),
     ],
 )
 def test_each_task_has_its_classes_and_its_labels(written, task, classes, of_record_4, of_record_10):
@@ -100,6 +101,17 @@ def test_each_task_has_its_classes_and_its_labels(written, task, classes, of_rec
     assert " ".join(data.classes) == classes
     assert classes_of(data, 4) == of_record_4
     assert classes_of(data, 10) == of_record_10
+
+
+def test_a_record_is_normal_that_has_no_diagnosis_but_norm_and_of_exactly_one_class(written):
+    data = data_ptbxl.load(written, "normal")
+    superclasses = data_ptbxl.load(written, "superclass")
+    assert data.multilabel is False
+    for ecg_id in data.records["ecg_id"]:
+        assert (classes_of(data, ecg_id) == "normal") == (classes_of(superclasses, ecg_id) == "NORM")
+    assert set(data.labels.sum(axis=1)) == {1}
+    with pytest.raises(ValueError, match="task normal has one class a record"):
+        data_ptbxl.load(written, "normal", fine_task="statements")
 
 
 def test_every_task_is_tested_here():
@@ -323,7 +335,15 @@ def test_every_record_and_patient_of_the_whole_database_has_a_statement(whole_pt
 @pytest.mark.real_data
 @pytest.mark.parametrize(
     "task, count",
-    {"superclass": 5, "subclass": 23, "diagnostic": 44, "form": 19, "rhythm": 12, "statements": 71}.items(),
+    {
+        "superclass": 5,
+        "subclass": 23,
+        "diagnostic": 44,
+        "form": 19,
+        "rhythm": 12,
+        "statements": 71,
+        "normal": 2,
+    }.items(),
 )
 def test_tasks_have_their_published_numbers_of_classes(ptbxl, task, count):
     statements = data_ptbxl.read_tables(ptbxl)[1]

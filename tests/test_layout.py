@@ -11,7 +11,7 @@ LAYERS = [
     "dataset records preprocessing beats tokens balance augmentation models losses metrics plots",
     "cutting",
     "data_ptbxl data_mitbih data_heartbeat data_demo",
-    "recipes",
+    "recipes inputs",
     "card batches state",
     "training predict explain report assessment",
     "tune evaluate export serve app",

@@ -130,6 +130,50 @@ def test_the_transformer_tells_apart_records_with_the_same_patches_in_another_or
     assert np.max(np.abs(model((signals, features)) - model((swapped, features)))) > 1e-3
 
 
+SEGMENTS = replace(TINY, model="segment_attention", filters=(8, 16), kernels=(3, 3), pooling=4)
+
+
+def test_segment_attention_has_the_published_sizes():
+    model = models.build(recipes.RECIPES["segment-attention"], 3600, 1, 2, {"signals": (np.zeros(1), np.ones(1))})
+    assert model.get_layer("last_convolution").output.shape == (None, 225, 64)  # 3,600 pooled twice by 4
+    attention = model.get_layer("attention")
+    assert (attention.num_heads, attention.key_dim) == (8, 8)
+    assert (225 * 64 + 1) * 128 in [layer.count_params() for layer in model.layers]
+
+
+def test_attention_of_segments_is_read_from_a_second_model_with_the_same_layers(tmp_path):
+    models.build(SEGMENTS, 160, 2, 2, two_lead_scales(), multilabel=False).save(tmp_path / "model.h5")
+    model = keras.models.load_model(tmp_path / "model.h5")
+    signals = lead_signals(160, 2)
+    scores = models.attention_of(model)(signals)
+    assert scores.shape == (3, 8, 10, 10)  # 160 samples pooled twice by 4
+    np.testing.assert_allclose(np.sum(scores, axis=-1), 1, rtol=1e-5)
+    attention, steps = (
+        model.get_layer("attention"),
+        keras.Model(model.input, model.get_layer("last_convolution").output),
+    )
+    steps = steps(signals)
+    np.testing.assert_allclose(attention(steps, steps, return_attention_scores=True)[1], scores, rtol=1e-5)
+
+
+def test_attention_over_time_is_read_in_the_same_way_and_a_model_without_any_says_so():
+    weights = models.attention_of(models.build(TINY, 100, 12, 5, SCALES))(random_inputs(100))
+    assert weights.shape == (3, 25, 1)
+    with pytest.raises(ValueError, match="cnn_lstm has no layer named attention"):
+        models.attention_of(models.build(replace(TINY, model="cnn_lstm"), 100, 12, 5, SCALES))
+
+
+def test_a_network_of_tokens_embeds_them_and_reads_their_order(tmp_path):
+    config = replace(TINY, model="token_lstm", filters=(), kernels=(), embedding_units=6)
+    model = models.build(config, 7, 2, 3, {"tokens": 11}, multilabel=False)
+    assert [(tensor.name, tensor.shape) for tensor in model.inputs] == [("tokens", (None, 7))]
+    assert model.get_layer("embedding").get_weights()[0].shape == (11, 6)
+    text = np.array([[1, 2, 3, 4, 5, 6, 10]], "int32")
+    assert np.max(np.abs(model(text) - model(text[:, ::-1]))) > 1e-5
+    model.save(tmp_path / "model.h5")
+    np.testing.assert_array_equal(keras.models.load_model(tmp_path / "model.h5")(text), model(text))
+
+
 LOCAL = replace(TINY, model="local_lead_attention")
 
 

@@ -83,14 +83,14 @@ def test_every_shipped_model_opens_with_its_card_and_gives_probabilities(name):
 
 @pytest.mark.real_data
 def test_it_scores_on_real_records_what_its_card_says(ptbxl):
-    import batches
     import dataset
     import metrics
+    from inputs import Inputs, predict_rows
 
     model, card = cards.load(RELEASE.with_suffix(".keras"))
     data = dataset.load("ptbxl", data_dir=ptbxl)
     rows = data.rows("validation")
-    scores = metrics.macro_auc(data.labels[rows], batches.predict_rows(model, data, rows, card))
+    scores = metrics.macro_auc(data.labels[rows], predict_rows(model, Inputs(data, card), rows))
     # A part of the fold, where only a part of PTB-XL is at hand, scatters by some hundredths.
     tolerance = 1e-4 if len(rows) == card.data["records"]["validation"] else 0.06
     assert scores == pytest.approx(card.scores["validation"]["macro_auc"], abs=tolerance)

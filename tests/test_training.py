@@ -9,13 +9,13 @@ import pandas as pd
 import pytest
 from tiny_runs import TINY, command, feed
 
-import batches as batching
 import card as cards
 import dataset
 import losses
 import metrics
 import recipes
 import training
+from inputs import Inputs, predict_rows
 
 
 def test_a_run_leaves_model_card_log_and_curve(trained):
@@ -37,7 +37,7 @@ def test_the_card_holds_the_scores_that_the_saved_model_has_on_validation(traine
     rows = demo.rows("validation")
     probabilities = model.predict([demo.signals[rows], np.nan_to_num(demo.features[rows], nan=50.0)], verbose=0)
     known = ~np.isnan(demo.features[rows]).any(axis=1)
-    np.testing.assert_allclose(batching.predict_rows(model, demo, rows, card)[known], probabilities[known], atol=1e-5)
+    np.testing.assert_allclose(predict_rows(model, Inputs(demo, card), rows)[known], probabilities[known], atol=1e-5)
     log = pd.read_csv(trained / "log.csv")
     assert set(card.scores) == {"validation", "validation_windows"}
     assert card.scores["validation"]["macro_auc"] == pytest.approx(log["val_macro_auc"].max(), abs=1e-6)
@@ -61,7 +61,11 @@ def test_nothing_is_learned_from_records_outside_the_training_split(trained, dem
     for one, two in zip(feed(demo)[0][0], feed(other)[0][0], strict=True):
         np.testing.assert_array_equal(one, two)
     scalings = [
-        [layer.get_config() for layer in training.build(TINY, each, rows, card)[1].layers if "rescaling" in layer.name]
+        [
+            layer.get_config()
+            for layer in training.build(TINY, Inputs(each, card), rows)[1].layers
+            if "rescaling" in layer.name
+        ]
         for each in (demo, other)
     ]
     assert [(s["scale"], s["offset"]) for s in scalings[0]] == [(s["scale"], s["offset"]) for s in scalings[1]]
@@ -71,7 +75,7 @@ def test_thresholds_are_chosen_on_validation_records_alone(trained, demo):
     model, card = cards.load(trained / "model.keras")
     labels = demo.labels.copy()
     labels[demo.split == "test"] = np.roll(labels[demo.split == "test"], 1, axis=0)
-    judged = training.judge(card, replace(demo, labels=labels), demo.rows("validation"), model)
+    judged = training.judge(Inputs(replace(demo, labels=labels), card), demo.rows("validation"), model)
     assert judged.thresholds == pytest.approx(card.thresholds, abs=1e-6)
 
 
@@ -79,7 +83,7 @@ def test_what_teachers_say_is_mixed_into_the_targets_of_training_records_alone(t
     path, rows = str(trained / "model.h5"), demo.rows("train")
     targets = training.targets_of(replace(TINY, teachers=(path, path), teaching=0.25), demo, rows)
     model, card = cards.load(path)
-    told = batching.predict_rows(model, demo, rows, card)
+    told = predict_rows(model, Inputs(demo, card), rows)
     np.testing.assert_allclose(targets[rows], 0.75 * demo.labels[rows] + 0.25 * told, atol=1e-6)
     outside = demo.split != "train"
     np.testing.assert_array_equal(targets[outside], demo.labels[outside])
@@ -98,7 +102,7 @@ def test_finer_labels_are_trained_on_but_the_saved_model_tells_the_classes(demo,
     assert model.output_shape == (None, 5) == (None, len(card.classes))
     assert model.get_layer("fine_logits").units == 10
     labels = demo.labels[demo.rows("validation")]
-    told = batching.predict_rows(model, demo, demo.rows("validation"), card)
+    told = predict_rows(model, Inputs(demo, card), demo.rows("validation"))
     assert card.scores["validation"]["macro_auc"] == pytest.approx(metrics.macro_auc(labels, told), abs=1e-6)
 
 
@@ -109,7 +113,7 @@ def test_a_run_with_synthetic_records_judges_real_ones_and_its_card_counts_none(
     assert card.data == plain.data and card.feature_defaults == plain.feature_defaults
     assert card.thresholds == ()
     rows = demo_of_one_class.rows("validation")
-    told = batching.predict_rows(model, demo_of_one_class, rows, card)
+    told = predict_rows(model, Inputs(demo_of_one_class, card), rows)
     np.testing.assert_allclose(told.sum(axis=1), 1, atol=1e-5)
     assert card.scores["validation"] == pytest.approx(
         metrics.scores(demo_of_one_class.labels[rows], told, ()), abs=1e-6

@@ -9,6 +9,7 @@ from pathlib import Path
 import batches
 import card as cards
 import recipes
+from inputs import Inputs
 
 ROOT = Path(recipes.__file__).parent
 TINY = replace(
@@ -28,7 +29,7 @@ TINY = replace(
 def feed(data, **changes):
     config = replace(TINY, **changes)
     rows = data.rows("train")
-    return batches.Batches(data, rows, config, cards.describe(config, data, rows), data.labels)
+    return batches.Batches(Inputs(data, cards.describe(config, data, rows)), rows, config, data.labels)
 
 
 def command(folder, *flags):

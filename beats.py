@@ -117,6 +117,7 @@ def _rhythm(times, causal):
         "RR one beat earlier (s)": _of_beat(before, -1),
         f"mean of {LOCAL} RR (s)": local,
         "RR before / usual RR": before / usual,
+        "RR before / mean RR": before / overall,  # tells even where early beats are the usual ones
         f"RR before / mean of {LOCAL} RR": before / local,
         "mean heart rate (1/min)": 60 / overall,
         "RR before - usual RR (usual differences)": _unusual(before, usual, causal),
@@ -127,6 +128,7 @@ def _rhythm(times, causal):
             "RR after (s)": after,
             "RR one beat later (s)": _of_beat(before, 2),
             "RR after / usual RR": after / usual,
+            "RR after / mean RR": after / overall,
             "RR after / RR before": after / before,
             "RR after - usual RR (usual differences)": _unusual(after, usual, causal),
         }

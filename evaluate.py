@@ -19,12 +19,16 @@ import card as cards
 import metrics
 import recipes
 import report
+import tokens
 import writing
 from inputs import Inputs, predict_rows
+from tokens import Vocabulary
 
 READINGS = Path("results") / "test-readings.csv"  # who looked at a test split, and how often
 SHOWN = 2  # confident errors of each kind and class that are listed and drawn
 ENSEMBLE = "mean of these"
+REGRESSION = "logistic regression on the same TF-IDF"
+TELLING = 10  # words of each class that are drawn
 
 
 def predict(paths, data_of):
@@ -36,7 +40,7 @@ def predict(paths, data_of):
     Raises:
         ValueError: models that were made for other classes, records or splits than the first.
     """
-    probabilities, data = {}, data_of(cards.read(paths[0]))
+    probabilities, text, data = {}, {}, data_of(cards.read(paths[0]))
     names, rows = names_of(data.records), np.flatnonzero(data.split != "train")
     for path in paths:
         model, card = cards.load(path)
@@ -44,10 +48,13 @@ def predict(paths, data_of):
         cards.check_fits(path, card, own)
         if not (np.array_equal(names_of(own.records), names) and np.array_equal(own.split, data.split)):
             raise ValueError(f"{path} was made for other records or splits than {paths[0]}: {own}\nand: {data}")
-        probabilities[str(path)] = predict_rows(model, Inputs(own, card), rows)
+        inputs = Inputs(own, card)
+        probabilities[str(path)] = predict_rows(model, inputs, rows)
+        if card.tokens and not text:
+            probabilities[REGRESSION], text = read_text(inputs, rows)
     first = cards.read(paths[0])
     if len(paths) > 1:
-        probabilities[ENSEMBLE] = np.mean(list(probabilities.values()), axis=0)
+        probabilities[ENSEMBLE] = np.mean([probabilities[str(path)] for path in paths], axis=0)
     frequencies = data.labels[data.rows("train")].mean(axis=0)
     probabilities["naive (class frequencies)"] = np.tile(frequencies, (len(rows), 1))
     wrong = most_wrong(data.labels[rows], probabilities[str(paths[0])], data.split[rows] == "test")
@@ -71,6 +78,25 @@ def predict(paths, data_of):
         "notes": np.array(data.notes, str),
         "multilabel": data.multilabel,
         "leaks_patients": data.leaks_patients,
+        **text,
+    }
+
+
+def read_text(inputs, rows):
+    """What words alone tell of some beats: probabilities of a logistic regression, and the most telling words."""
+    vocabulary, card, train = Vocabulary.of(inputs.card), inputs.card, inputs.data.rows("train")
+    told, weights = tokens.regression(inputs.words[train], inputs.data.labels[train], vocabulary)
+    chosen = np.argsort(-weights, axis=1)[:, :TELLING]
+    numbers = vocabulary.words[chosen.ravel()]
+    some = train[:: max(1, len(train) // 8192)]
+    signals, written = inputs.prepared(some)[0], inputs.words[some]
+    shapes = [tokens.shape_of(number, signals, written, vocabulary) for number in numbers]
+    samples = max((len(shape) for shape in shapes if shape is not None), default=0)
+    return told(inputs.words[rows]), {
+        "telling_words": np.array([tokens.name(n, vocabulary, card.leads, card.feature_names) for n in numbers]),
+        "telling_classes": np.repeat(inputs.data.classes, chosen.shape[1]),
+        "telling_weights": np.take_along_axis(weights, chosen, axis=1).ravel(),
+        "telling_shapes": np.array([np.full(samples, np.nan) if shape is None else shape for shape in shapes]),
     }
 
 

@@ -1,5 +1,7 @@
 """Every figure, drawn by matplotlib without a screen; each function gives back a Figure."""
 
+import textwrap
+
 import numpy as np
 from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
@@ -139,4 +141,25 @@ def ecg(signals, leads, sampling_rate, title=""):
     axes.grid(color="#f2b8b5", linewidth=0.4)
     axes.tick_params(length=0)
     axes.set_title(title, loc="left", fontsize=9)
+    return figure
+
+
+def words(classes, names, weights, shapes):
+    """The most telling words, a row for each class: the wave that is written so, or the name alone.
+
+    Args:
+        classes, names, weights: of each word `(words,)`, class by class, as many for each.
+        shapes: of each, `(words, samples)`; NaN where it is of a feature.
+    """
+    rows = list(dict.fromkeys(classes))
+    columns = len(names) // len(rows)
+    figure = Figure(figsize=(1.25 * columns, 1.35 * len(rows)), layout="constrained")
+    axes = figure.subplots(len(rows), columns, squeeze=False, sharey=True)
+    for each, name, weight, shape in zip(axes.ravel(), names, weights, shapes, strict=True):
+        each.plot(shape, color="tab:blue")
+        each.set_title(textwrap.fill(f"{name} ({weight:.1f})", 18), fontsize=7)
+        each.set(xticks=[], yticks=[])
+        each.spines[["top", "right", "left"]].set_visible(False)
+    for each, name in zip(axes[:, 0], rows, strict=True):
+        each.set_ylabel(name)
     return figure

@@ -23,6 +23,7 @@ HEADLINES = {
     "weighted_f1": "weighted F1",
 }
 SHORT = 3  # s; shorter signals are beats
+TELLING = ("classes", "words", "weights", "shapes")  # what is known of the words that tell most
 ALWAYS = ("models", "classes", "subgroups", "errors")  # tables that are written even if they are empty
 STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 85rem; margin: 2rem auto; padding: 0 1rem; color: #222 }
@@ -221,6 +222,11 @@ def figures(result, predictions):
     log = pd.DataFrame(json.loads(str(predictions["log"])))
     if len(log):
         yield "Training", plots.training_curve(log)
+    if "telling_words" in predictions:
+        yield (
+            "Most telling words (logistic regression)",
+            plots.words(*(predictions[f"telling_{key}"] for key in TELLING)),
+        )
     if result["errors"]:
         yield from error_figures(result, predictions)
 

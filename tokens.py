@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.cluster import MiniBatchKMeans
 from sklearn.feature_extraction.text import TfidfTransformer
+from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import pairwise_distances_argmin
 from sklearn.preprocessing import normalize
 
@@ -159,13 +160,15 @@ def write(signals, features, vocabulary):
 
 
 def name(number, vocabulary, leads, feature_names):
-    """What a word says, for people: "II abc", or "RR before (s) c"."""
+    """What a word says, for people: "II abc", or "RR before (s) 0.7 to 0.8"."""
     letters, word = vocabulary.letters, vocabulary.word
     lead, code = divmod(int(number), letters**word)
     if lead < len(leads):
         return f"{leads[lead]} " + "".join(LETTERS[code // letters**place % letters] for place in range(word)[::-1])
     feature, letter = divmod(int(number) - len(leads) * letters**word, letters)
-    return f"{feature_names[feature]} {LETTERS[letter]}"
+    low, high = np.pad(vocabulary.breakpoints[len(leads) + feature], 1, constant_values=np.nan)[letter : letter + 2]
+    said = f"below {high:.3g}" if letter == 0 else f"{low:.3g} and more" if letter == letters - 1 else None
+    return f"{feature_names[feature]} {said or f'{low:.3g} to {high:.3g}'}"
 
 
 def columns_of(written, vocabulary):
@@ -214,3 +217,43 @@ def around(clusters, recordings, places, before, after):
     seen = np.empty(wanted.shape, int)
     seen[order] = np.where(there, clusters[inside], PAD)
     return seen
+
+
+def regression(written, labels, vocabulary):
+    """Logistic regression on the TF-IDF of training beats: what their words tell without order and neighbours.
+
+    Args:
+        written: `(beats, words)` of `write`. labels: `(beats, classes)`, one 1 a row.
+
+    Returns:
+        A function from other written beats to their probabilities `(beats, classes)`; and how much each word speaks for
+        each class `(classes, words)`.
+    """
+    fitted = LogisticRegression(C=10, max_iter=1000).fit(tfidf(written, vocabulary), labels.argmax(axis=1))
+    weights = np.zeros((labels.shape[1], len(vocabulary.words)))
+    # Of two classes there is one row of weights, for the second.
+    weights[fitted.classes_] = fitted.coef_ if len(fitted.coef_) > 1 else np.concatenate([-fitted.coef_, fitted.coef_])
+
+    def probabilities(others):
+        told = np.zeros((len(others), labels.shape[1]), "float32")  # a class without training beats has none
+        told[:, fitted.classes_] = fitted.predict_proba(tfidf(others, vocabulary))
+        return told
+
+    return probabilities, weights
+
+
+def shape_of(number, signals, written, vocabulary):
+    """The mean stretch of signal `(samples,)` where beats have a word of a lead; None for a word of a feature.
+
+    Args:
+        signals: `(beats, samples, leads)`; written: their words.
+    """
+    lead = int(number) // vocabulary.letters**vocabulary.word
+    places = vocabulary.pieces - vocabulary.word + 1
+    if lead >= signals.shape[2]:
+        return None
+    starts = np.arange(places) * signals.shape[1] // vocabulary.pieces
+    samples = signals.shape[1] * vocabulary.word // vocabulary.pieces
+    rows, columns = np.nonzero(written[:, lead * places : (lead + 1) * places] == number)
+    inside = np.minimum(starts[columns, None] + np.arange(samples), signals.shape[1] - 1)
+    return signals[rows[:, None], inside, lead].mean(axis=0)

@@ -80,7 +80,7 @@ def beats_a_second(config, steps):
     import models
 
     samples = 187 if config.window is None else sum(round(part * config.sampling_rate) for part in config.window)
-    leads, features = len(config.leads or "1"), 0 if config.features == () else 12 + 22 * 2
+    leads, features = len(config.leads or "1"), 0 if config.features == () else 14 + 22 * 2
     rng = np.random.default_rng(0)
     signals = rng.normal(size=(BATCH, samples, leads)).astype("float32")
     columns = rng.normal(size=(BATCH, features)).astype("float32")

@@ -106,12 +106,14 @@ def test_an_early_beat_and_its_pause_stand_out_from_the_usual_rhythm():
         "RR one beat earlier (s)": [UNKNOWN, UNKNOWN, 1, 1, 1, 0.5, 1.5],
         "mean of 10 RR (s)": [1, 1, 1, 1, 1, 1, 1],
         "RR before / usual RR": [UNKNOWN, 1, 1, 1, 0.5, 1.5, 1],
+        "RR before / mean RR": [UNKNOWN, 1, 1, 1, 0.5, 1.5, 1],
         "RR before / mean of 10 RR": [UNKNOWN, 1, 1, 1, 0.5, 1.5, 1],
         "mean heart rate (1/min)": [60, 60, 60, 60, 60, 60, 60],
         "RR before - usual RR (usual differences)": [UNKNOWN, 0, 0, 0, -20, 20, 0],  # steady: 20 is as far as it goes
         "RR after (s)": [1, 1, 1, 0.5, 1.5, 1, UNKNOWN],
         "RR one beat later (s)": [1, 1, 0.5, 1.5, 1, UNKNOWN, UNKNOWN],
         "RR after / usual RR": [1, 1, 1, 0.5, 1.5, 1, UNKNOWN],
+        "RR after / mean RR": [1, 1, 1, 0.5, 1.5, 1, UNKNOWN],
         "RR after / RR before": [UNKNOWN, 1, 1, 0.5, 3, 2 / 3, UNKNOWN],
         "RR after - usual RR (usual differences)": [0, 0, 0, -20, 20, 0, UNKNOWN],
     }
@@ -119,6 +121,13 @@ def test_an_early_beat_and_its_pause_stand_out_from_the_usual_rhythm():
     assert list(columns)[: len(expected)] == list(expected)
     for name, values in expected.items():
         np.testing.assert_allclose(columns[name], values, rtol=1e-6, err_msg=name)
+
+
+def test_early_beats_that_are_the_usual_ones_are_told_from_pauses_by_the_mean():
+    times = np.cumsum([0, 0.8, 0.8, 2.4, 0.8, 0.8, 2.4, 0.8, 0.8])  # the median is 0.8 s, the mean 1.2 s
+    columns = rhythm(*times)
+    np.testing.assert_allclose(columns["RR before / usual RR"][1:4], [1, 1, 3])
+    np.testing.assert_allclose(columns["RR before / mean RR"][1:4], [2 / 3, 2 / 3, 2], rtol=1e-6)
 
 
 def test_an_early_beat_is_nothing_unusual_in_a_rhythm_that_always_changes():
@@ -143,6 +152,7 @@ def test_looking_only_back_the_same_beats_are_compared_with_those_before_them():
         "RR one beat earlier (s)": [UNKNOWN, UNKNOWN, 1, 1, 1, 0.5, 1.5],
         "mean of 10 RR (s)": [UNKNOWN, 1, 1, 1, 3.5 / 4, 5 / 5, 6 / 6],
         "RR before / usual RR": [UNKNOWN, UNKNOWN, 1, 1, 0.5, 1.5, 1],  # usual from beat 2 on
+        "RR before / mean RR": [UNKNOWN, 1, 1, 1, 0.5 / (3.5 / 4), 1.5, 1],
         "RR before / mean of 10 RR": [UNKNOWN, 1, 1, 1, 0.5 / (3.5 / 4), 1.5, 1],
         "mean heart rate (1/min)": [UNKNOWN, 60, 60, 60, 60 * 4 / 3.5, 60, 60],
         "RR before - usual RR (usual differences)": [*[UNKNOWN] * 4, -20, 20, 0],  # usual difference from beat 4 on
@@ -191,7 +201,7 @@ def test_where_no_interval_is_known_no_rhythm_is(causal):
 def test_a_fast_rhythm_has_the_same_ratios_as_a_slow_one():
     fast, slow = (rhythm(*np.multiply(EARLY, scale)) for scale in (0.5, 1))
     ratios = [name for name in fast if name.startswith("RR") and "/" in name]
-    assert len(ratios) == 4
+    assert len(ratios) == 6
     for name in ratios:
         np.testing.assert_allclose(fast[name], slow[name], rtol=1e-6)
     np.testing.assert_allclose(fast["mean heart rate (1/min)"], 120)
@@ -216,7 +226,7 @@ def test_of_a_first_beat_looking_only_back_nothing_is_known_but_its_size_and_wav
         "I difference from the usual beat (mV, RMS)",
         *(f"I difference in fifth {i} (log of usual)" for i in range(1, 6)),
     }
-    assert len(unknown) == 7 + 7
+    assert len(unknown) == 8 + 7
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -241,16 +251,16 @@ def test_live_features_of_a_beat_do_not_change_when_more_beats_come(hypothesis):
 
 def test_names_are_different_and_as_many_as_columns_those_of_each_lead_together():
     names = beats.feature_names(("MLII", "V1"))
-    assert (len(names), len(set(names))) == (12 + 2 * 22, 56)
-    assert [name.split()[0] for name in names[12:]] == ["MLII"] * 22 + ["V1"] * 22
-    assert len(beats.feature_names(("MLII",), causal=True)) == 7 + 22
+    assert (len(names), len(set(names))) == (14 + 2 * 22, 58)
+    assert [name.split()[0] for name in names[14:]] == ["MLII"] * 22 + ["V1"] * 22
+    assert len(beats.feature_names(("MLII",), causal=True)) == 8 + 22
 
 
 def test_each_lead_has_its_features_in_its_columns():
     small = pulse_windows(128)
     columns = beats.features(np.concatenate([small, 3 * small], axis=2), np.arange(5), 1)
-    first, second = (columns[:, start : start + 22] for start in (12, 34))
-    in_millivolt = ["mV" in name for name in beats.feature_names(("I", "II"))[12:34]]
+    first, second = (columns[:, start : start + 22] for start in (14, 36))
+    in_millivolt = ["mV" in name for name in beats.feature_names(("I", "II"))[14:36]]
     assert sum(in_millivolt) == 4 + 8 + 4  # sizes, slow wavelets, levels of wavelets
     np.testing.assert_allclose(second[:, in_millivolt], 3 * first[:, in_millivolt], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(second[:, 3], first[:, 3], rtol=1e-4, atol=1e-5)  # 1 - correlation has no unit

@@ -47,13 +47,13 @@ def card_of(vocabulary, leads=("II",)):
 
 def test_a_beat_is_written_in_overlapping_words_and_a_word_of_one_letter_for_each_feature():
     (written,) = tokens.write(beat(-1, 0.5, 2), np.array([[15.0]]), PLAIN)
-    assert names(written, PLAIN) == ["II ab", "II bc", "RR b"]
+    assert names(written, PLAIN) == ["II ab", "II bc", "RR 10 to 20"]
     assert written.tolist() == [0 * 3 + 1, 1 * 3 + 2, 3**2 + 1]
 
 
 def test_a_level_on_a_breakpoint_has_the_letter_above_it():
     (written,) = tokens.write(beat(0, 1, 1), np.array([[10.0]]), PLAIN)
-    assert names(written, PLAIN) == ["II bc", "II cc", "RR b"]
+    assert names(written, PLAIN) == ["II bc", "II cc", "RR 10 to 20"]
 
 
 def test_each_lead_has_words_of_its_own():
@@ -173,6 +173,31 @@ def test_settings_that_cannot_be_are_refused(changes, clusters, message):
 def test_beats_that_are_all_alike_have_too_few_words():
     with pytest.raises(ValueError, match="1 words come 5 times: the training beats are too few, or all alike"):
         tokens.fit(np.ones((50, 12, 1)), np.zeros((50, 0)), SETTINGS, clusters=3)
+
+
+def test_words_of_the_lowest_and_the_highest_value_of_a_feature_say_so():
+    assert names([9, 11], PLAIN) == ["RR below 10", "RR 20 and more"]
+
+
+def test_a_regression_on_the_words_tells_two_kinds_apart_and_which_words_speak_for_each():
+    signals, features = random_beats()
+    labels = np.eye(3)[(signals[:, -1, 0] > signals[:, 0, 0]).astype(int)]  # a third class has no beats
+    vocabulary = tokens.fit(signals, features, SETTINGS._replace(letters=2), clusters=2)
+    written = tokens.write(signals, features, vocabulary)
+    probabilities, weights = tokens.regression(written, labels, vocabulary)
+    told = probabilities(written)
+    assert np.mean(told.argmax(axis=1) == labels.argmax(axis=1)) > 0.95
+    assert told[:, 2].max() == 0 and weights.shape == (3, len(vocabulary.words))
+    telling = [tokens.name(vocabulary.words[weights[i].argmax()], vocabulary, ("II",), ("RR",)) for i in (0, 1)]
+    assert telling == ["II ba", "II ab"]  # falling, then rising
+
+
+def test_the_shape_of_a_word_is_the_mean_stretch_that_is_written_so():
+    signals = np.concatenate([beat(-1, 0.5, 2), beat(-3, 0.5, 4), beat(2, 2, 2)])
+    written = tokens.write(signals, np.zeros((3, 1)), PLAIN)
+    np.testing.assert_allclose(tokens.shape_of(1, signals, written, PLAIN), [-2, -2, 0.5, 0.5])  # of "ab"
+    np.testing.assert_allclose(tokens.shape_of(5, signals, written, PLAIN), [0.5, 0.5, 3, 3])  # of "bc"
+    assert tokens.shape_of(9, signals, written, PLAIN) is None  # of the feature
 
 
 def test_every_level_has_the_letter_of_its_place_among_the_breakpoints(hypothesis):

@@ -68,7 +68,7 @@ def segment_attention(config, inputs, head, heads=8):
     for filters, kernel in zip(config.filters, config.kernels, strict=True):
         x = layers.Dropout(0.4 * config.dropout)(layers.MaxPooling1D(config.pooling)(convolve(x, filters, kernel)))
     x = layers.Identity(name="last_convolution")(x)
-    attention = layers.MultiHeadAttention(heads, max(1, x.shape[-1] // heads), dropout=config.dropout, name="attention")
+    attention = layers.MultiHeadAttention(heads, max(1, x.shape[-1] // heads), name="attention")
     attended, _ = attention(x, x, return_attention_scores=True)  # the scores are for `attention_of`
     x = layers.Flatten()(layers.Add()([x, attended]))
     return classify(config, layers.Dropout(config.dropout)(x), features, head)

@@ -152,7 +152,7 @@ def decision_rule(result):
     """The one rule by which every table of the report decides."""
     goal = result["threshold_goal"]
     if not result["multilabel"]:
-        return f"Decided: {goal}."
+        return f"Decided: {goal}. Recall, the mean of that of each class, is the balanced accuracy."
     if goal.partition("=")[0] in metrics.GOALS:
         return f"Thresholds: chosen on validation for the goal {goal}."
     return f"Thresholds: {goal} for every class."

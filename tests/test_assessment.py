@@ -141,7 +141,7 @@ def test_one_class_a_record_has_one_matrix_and_no_thresholds(one_class):
 def test_the_report_of_one_class_a_record_says_how_it_decides_and_what_was_taken_for_what(one_class, tmp_path):
     report.write(assessment.assess(one_class, samples=20), one_class, tmp_path)
     text = (tmp_path / "report.md").read_text()
-    assert "Decided: the most probable class." in text
+    assert "Decided: the most probable class. Recall, the mean of that of each class, is the balanced" in text
     assert "| model | macro AUC | precision | recall | F1 | accuracy | weighted F1 | ECE |" in text
     table = pd.read_csv(tmp_path / "classes.csv", index_col="class")
     assert table.loc["A", ["as A", "as B"]].tolist() == [2, 1]

@@ -1,4 +1,4 @@
-"""How long MIT-BIH takes from files to training arrays, and how many beats a second the beat networks take.
+"""How long MIT-BIH takes from files to training arrays or text, and how many beats a second the beat networks take.
 
     python benchmarks/beats.py --folder datasets/mitdb
 
@@ -37,10 +37,12 @@ def main():
     with tempfile.TemporaryDirectory() as cache:
         os.environ["ECG_CACHE"] = cache
         reading = time_reading(arguments.folder)
+        text = time_text(arguments.folder)
     networks = {name: beats_a_second(recipes.RECIPES[name], arguments.steps) for name in NETWORKS}
-    result = {"cores": os.cpu_count(), "seconds": reading, "beats a second": networks}
+    result = {"cores": os.cpu_count(), "seconds": reading, "seconds of text": text, "beats a second": networks}
     loop = reading["wfdb loop"]
     print("\n".join(f"{name:40}{took:8.2f} s{loop / took:8.1f} times" for name, took in reading.items()))
+    print("\n".join(f"{name:40}{took:8.2f} s" for name, took in text.items()))
     print("\n".join(f"{name:25}{json.dumps(speeds)}" for name, speeds in networks.items()))
     path = ROOT / "results" / "beats.json"
     path.parent.mkdir(exist_ok=True)
@@ -61,6 +63,22 @@ def time_reading(folder):
         "reader, all it can, first start": seconds(lambda: data_mitbih.load(folder, "beats", **full)),
         "reader, all it can, second start": seconds(lambda: data_mitbih.load(folder, "beats", **full)),
     }
+
+
+def time_text(folder):
+    """Seconds in which the vocabulary is learned from the training beats, and all beats become tokens."""
+    import card
+    from inputs import Inputs
+
+    config = recipes.choose("beat-tokens", protocol="random")
+    given = {name: getattr(config, name) for name in recipes.READING if getattr(config, name) is not None}
+    data = data_mitbih.load(folder, "beats", **given)
+    start = time.perf_counter()
+    described = card.describe(config, data, data.rows("train"))
+    learned = time.perf_counter() - start
+    inputs = Inputs(data, described)
+    name = f"all {len(data.labels):,} beats to {inputs.length} tokens each"
+    return {f"vocabulary of {len(data.rows('train')):,} beats": learned, name: seconds(lambda: inputs.sequences)}
 
 
 def loop(folder, before=108, after=180):

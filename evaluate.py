@@ -85,11 +85,10 @@ def predict(paths, data_of):
 def read_text(inputs, rows):
     """What words alone tell of some beats: probabilities of a logistic regression, and the most telling words."""
     vocabulary, card, train = Vocabulary.of(inputs.card), inputs.card, inputs.data.rows("train")
-    told, weights = tokens.regression(inputs.words[train], inputs.data.labels[train], vocabulary)
+    signals, written = inputs.prepared(train)[0], inputs.words[train]
+    told, weights = tokens.regression(written, inputs.data.labels[train], vocabulary)
     chosen = np.argsort(-weights, axis=1)[:, :TELLING]
     numbers = vocabulary.words[chosen.ravel()]
-    some = train[:: max(1, len(train) // 8192)]
-    signals, written = inputs.prepared(some)[0], inputs.words[some]
     shapes = [tokens.shape_of(number, signals, written, vocabulary) for number in numbers]
     samples = max((len(shape) for shape in shapes if shape is not None), default=0)
     return told(inputs.words[rows]), {

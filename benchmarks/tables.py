@@ -39,9 +39,14 @@ class Measured(NamedTuple):
     figures: dict
 
 
-def seeds(name, *suffixes):
-    """The shipped model and its other seeds."""
-    return (f"saved_models/{name}.h5", *(f"results/{name}{suffix}/model.h5" for suffix in suffixes))
+def trained(name):
+    """Seeds 0, 1 and 2 of a model."""
+    return tuple(f"results/{name}-{seed}/model.h5" for seed in range(3))
+
+
+def shipped(name):
+    """The same, of which the first is shipped."""
+    return (f"saved_models/{name}.h5", *trained(name)[1:])
 
 
 PTBXL = {
@@ -61,9 +66,35 @@ LOCAL = {
 }
 CNN_LSTM = {"accuracy": "0.968", "macro_f1": "0.902"}
 INTER = {"accuracy": "", "SVEB F1": "", "VEB F1": "", "N, S, V macro F1": ""}
+TEXT = {"accuracy": "", "macro_f1": ""}
 SEGMENTS = {"macro_recall": "", "macro_f1": "", "macro_auc": ""}
 WANTED = [
     Measured("`ptbxl`, ensemble", "PTB-XL, fold 10", "ptbxl-table", ("saved_models/ECG-Ensemble.json",), PTBXL),
+    Measured(
+        "`local-lead-attention`",
+        "MIT-BIH, random",
+        "beats-random",
+        ("results/local-lead-attention-random/model.h5",),
+        LOCAL,
+    ),
+    Measured(
+        "`local-lead-attention`",
+        "MIT-BIH, inter-patient",
+        "beats-inter",
+        ("saved_models/local-lead-attention.h5",),
+        INTER,
+    ),
+    Measured(
+        "`segment-attention`", "MIT-BIH, random patients", "segments-random", trained("segments-random"), SEGMENTS
+    ),
+    Measured("`segment-attention`", "MIT-BIH, inter-patient", "segments-inter", shipped("segment-attention"), SEGMENTS),
+    Measured("`beat-tokens`", "MIT-BIH, random", "text-random", trained("beat-tokens-random"), TEXT),
+    Measured("`beat-tokens`", "MIT-BIH, inter-patient", "text-inter", shipped("beat-tokens"), INTER),
+    Measured("`cnn-lstm`", "heartbeat files, random", "beats-heartbeat", ("results/cnn-lstm/model.h5",), CNN_LSTM),
+    Measured(
+        "`cnn-lstm-context`", "MIT-BIH, random", "beats-random", ("results/cnn-lstm-context-random/model.h5",), CNN_LSTM
+    ),
+    Measured("`cnn-lstm-context`", "MIT-BIH, inter-patient", "beats-inter", shipped("cnn-lstm-context"), INTER),
 ]
 
 

@@ -20,8 +20,6 @@ from inputs import Inputs
 FORMAT = 1
 SUFFIXES = (".h5", ".keras")
 ONNX = ".onnx"
-# What `evaluate` puts on a card after the training.
-DECIDED = {"thresholds": (), "threshold_goal": "", "temperatures": (), "scores": {}, "members": ()}
 INPUTS = (
     "classes",
     "multilabel",
@@ -285,9 +283,15 @@ def _open_onnx(path, card):
     """An ONNX file, unless the model was trained anew since, and with it the card beside the file."""
     model = runtimes.Onnx(path)
     inside = model.metadata.get("card")
-    if inside and replace(_parse(inside, path), **DECIDED) != replace(card, **DECIDED):
+    if inside and _as_trained(_parse(inside, path)) != _as_trained(card):
         raise ValueError(f"{path} was exported before the training that {path.with_suffix('.json')} is of")
     return model
+
+
+def _as_trained(card):
+    """A card without what may be chosen after the training, and with its members wherever they lie."""
+    names = tuple(Path(member).name for member in card.members)
+    return replace(card, thresholds=(), threshold_goal="", temperatures=(), scores={}, members=names)
 
 
 def _mean(members, name):

@@ -27,11 +27,21 @@ for name in ("onnxruntime", "tf2onnx", "ai_edge_litert"):
     pytest.importorskip(name, reason=NEEDS)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def environment():
+    """A copy: the backend that the command chooses for its own process is not for other tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "environ", os.environ.copy())
+        yield
+
+
 @pytest.fixture(scope="module")
 def exported(trained, tmp_path_factory):
     """A folder with all files of a tiny trained network."""
     folder = tmp_path_factory.mktemp("exported")
-    export.main([str(trained / "model.h5"), "--out", str(folder), "--records", "24"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(export, "SMALL", 0)
+        export.main([str(trained / "model.h5"), "--out", str(folder), "--records", "24"])
     return folder
 
 

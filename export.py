@@ -44,7 +44,7 @@ SHOWN = {
 
 
 def choose_backend():
-    """TensorFlow, whose graphs the converters read, whatever trained the model; on a GPU they would have cuDNN's LSTM."""
+    """TensorFlow without a GPU, whatever trained the model: converters read its graphs, but not with cuDNN's LSTM."""
     os.environ |= {"KERAS_BACKEND": "tensorflow", "CUDA_VISIBLE_DEVICES": "-1"}
 
 
@@ -78,11 +78,9 @@ def graph_of(model):
         node.output[:] = [names.get(name, name) for name in node.output]
     for output in made.graph.output:
         output.name = names[output.name]
-    sizes = [
-        {name: ["batch", *tensor.shape[1:]] for name, tensor in tensors}
-        for tensors in (((tensor.name, tensor) for tensor in model.inputs), outputs.items())
-    ]
-    return update_inputs_outputs_dims(made, *sizes).SerializeToString()
+    takes = {tensor.name: ["batch", *tensor.shape[1:]] for tensor in model.inputs}
+    gives = {name: ["batch", *tensor.shape[1:]] for name, tensor in outputs.items()}
+    return update_inputs_outputs_dims(made, takes, gives).SerializeToString()
 
 
 def as_onnx(model, card, change=None):

@@ -119,17 +119,24 @@ def network(name):
 
 
 # `residual_bilstm` is the one above, and `xresnet1d101` is as `xresnet1d50` is.
-@pytest.mark.parametrize("name", sorted(set(models.MODELS) - {"residual_bilstm", "xresnet1d101"}))
-def test_every_network_becomes_onnx_and_litert(name, tmp_path, monkeypatch):
+SYSTEMS = ("cnn_lstm", "local_lead_attention", "segment_attention", "token_lstm")
+REFERENCES = ("resnet1d_wang", "xresnet1d50", "inception_time", "transformer")
+KINDS = [("onnx", name) for name in SYSTEMS + REFERENCES] + [("litert", name) for name in SYSTEMS]
+
+
+@pytest.mark.parametrize("kind, name", KINDS)
+def test_every_network_can_be_exported(kind, name, tmp_path, monkeypatch):
     monkeypatch.setitem(models.MODELS, "xresnet1d50", functools.partial(models.xresnet1d, depths=(1, 1)))
     keras.utils.set_random_seed(0)
-    model = network(name)
+    model, how = network(name), export.FORMATS[kind]
     values = np.random.default_rng(0).integers(0, 20, (3, *model.input.shape[1:])).astype(model.input.dtype)
-    for kind in ("onnx", "litert"):
-        how = export.FORMATS[kind]
-        path = tmp_path / f"model{how.ending}"
-        path.write_bytes(how.make(model, CARD))
-        np.testing.assert_allclose(how.open(path).predict_on_batch(values), model(values), atol=1e-5)
+    path = tmp_path / f"model{how.ending}"
+    path.write_bytes(how.make(model, CARD))
+    np.testing.assert_allclose(how.open(path).predict_on_batch(values), model(values), atol=1e-5)
+
+
+def test_no_network_was_forgotten():
+    assert {"residual_bilstm", "xresnet1d101", *SYSTEMS, *REFERENCES} == set(models.MODELS)
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The artefact: a model file (`.h5`, `.keras`) and beside it its card, a JSON file that says how to use it."""
+"""The artefact: a model file (`.h5`, `.keras`, `.onnx`) and beside it its card, a JSON file that says how to use it."""
 
 import hashlib
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+import runtimes
 import tokens
 import writing
 from dataset import SPLITS
@@ -18,6 +19,7 @@ from inputs import Inputs
 
 FORMAT = 1
 SUFFIXES = (".h5", ".keras")
+ONNX = ".onnx"
 INPUTS = (
     "classes",
     "multilabel",
@@ -176,7 +178,12 @@ def save(path, model, card):
 def write(path, card):
     """Write the card of the model file `path`."""
     with writing.whole(path.with_suffix(".json")) as temporary:
-        temporary.write_text(json.dumps(asdict(card), indent=1) + "\n")
+        temporary.write_text(as_json(card) + "\n")
+
+
+def as_json(card):
+    """The text of a card."""
+    return json.dumps(asdict(card), indent=1)
 
 
 def _beside(stem, suffix):
@@ -184,17 +191,25 @@ def _beside(stem, suffix):
 
 
 def read(path):
-    """The card beside the model file `path`.
+    """The card beside the model file `path`; if there is none, that inside it, which only ONNX files have.
 
     Raises:
         FileNotFoundError: there is no card.
         ValueError: it is of another format version, or not a card.
     """
-    path = Path(path).with_suffix(".json")
-    if not path.exists():
-        raise FileNotFoundError(f"no card {path}; a model is used together with the .json that was saved beside it")
+    beside = Path(path).with_suffix(".json")
+    if beside.exists():
+        return _parse(beside.read_text(), beside)
+    inside = runtimes.Onnx(path).metadata if Path(path).suffix == ONNX and Path(path).exists() else {}
+    if "card" not in inside:
+        raise FileNotFoundError(f"no card {beside}; a model is used together with the .json that was saved beside it")
+    return _parse(inside["card"], path)
+
+
+def _parse(text, path):
+    """The card that is written in `text`, which `path` holds."""
     try:
-        values = json.loads(path.read_text())
+        values = json.loads(text)
         if values.get("format") != FORMAT:
             raise ValueError(f"{path} has card format {values.get('format')}, but this version reads format {FORMAT}")
         return Card(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
@@ -206,8 +221,11 @@ def ensemble(path, members):
     """The card, to be written to `path`, of the mean of saved models that take and give the same.
 
     Raises:
-        ValueError: members with other inputs, classes or data.
+        ValueError: members with other inputs, classes or data, or that are not Keras models.
     """
+    for member in members:
+        if Path(member).suffix == ONNX:
+            raise ValueError(f"{member} cannot be in an ensemble; export the ensemble of what it was exported from")
     cards = [read(member) for member in members]
     for member, card in zip(members, cards, strict=True):
         for name in INPUTS:
@@ -223,33 +241,57 @@ def ensemble(path, members):
 
 
 def load(path):
-    """The Keras model at `path` and its card; for the card of an ensemble, the mean of its members.
+    """The model at `path` and its card; for the card of an ensemble, the mean of its members.
+
+    An `.onnx` file is opened by ONNX Runtime, without Keras, and can do what `runtimes.Onnx` says.
 
     Raises:
         FileNotFoundError: model or card is missing.
         ValueError: another kind of file, or a card that does not fit the model.
     """
-    import keras
-
     path = Path(path)
     if path.suffix == ".json" and (card := read(path)).members:
         return _mean([load(path.parent / member)[0] for member in card.members], path.stem), card
-    if path.suffix not in SUFFIXES:
+    if path.suffix not in (*SUFFIXES, ONNX):
         raise ValueError(
-            f"{path} is no model file; its name must end with one of {', '.join(SUFFIXES)}, or be an ensemble's card"
+            f"{path} is no model file; its name must end with one of {', '.join((*SUFFIXES, ONNX))}, "
+            "or be an ensemble's card"
         )
     if not path.exists():
         raise FileNotFoundError(f"no model {path}; train one with: python training.py")
     card = read(path)
-    model = keras.models.load_model(path, compile=False)
+    model = _open_onnx(path, card) if path.suffix == ONNX else _open_keras(path)
     expected = ((card.samples, len(card.leads)), len(card.classes))
-    came = (model.inputs[0].shape[1:], model.output_shape[-1])
+    came = (tuple(model.inputs[0].shape[1:]), model.output_shape[-1])
     if card.tokens:
-        expected = ((Inputs(None, card).length, tokens.Vocabulary.of(card).size), len(card.classes))
+        expected = ((Inputs(None, card).length,), len(card.classes))
+    if card.tokens and path.suffix != ONNX:  # which does not tell the size of its vocabulary
+        expected = ((*expected[0], tokens.Vocabulary.of(card).size), expected[1])
         came = ((*came[0], model.get_layer("embedding").input_dim), came[1])
     if came != expected:
         raise ValueError(f"{path} takes and gives {came}, but its card is of another model, with {expected}")
     return model, card
+
+
+def _open_keras(path):
+    import keras
+
+    return keras.models.load_model(path, compile=False)
+
+
+def _open_onnx(path, card):
+    """An ONNX file, unless the model was trained anew since, and with it the card beside the file."""
+    model = runtimes.Onnx(path)
+    inside = model.metadata.get("card")
+    if inside and _as_trained(_parse(inside, path)) != _as_trained(card):
+        raise ValueError(f"{path} was exported before the training that {path.with_suffix('.json')} is of")
+    return model
+
+
+def _as_trained(card):
+    """A card without what may be chosen after the training, and with its members wherever they lie."""
+    names = tuple(Path(member).name for member in card.members)
+    return replace(card, thresholds=(), threshold_goal="", temperatures=(), scores={}, members=names)
 
 
 def _mean(members, name):

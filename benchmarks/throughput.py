@@ -153,16 +153,37 @@ def measure(variant, records, steps):
     train, predict, parameters = VARIANTS[variant](records)
     rows = []
     for work, step in (("training", train), ("prediction", predict)):
-        speed = records / statistics.median(timeit.repeat(step, number=1, repeat=WARM_UP + steps)[WARM_UP:])
+        speed = records / seconds(step, steps)
         rows.append({"variant": variant, "work": work, "speed": speed, "parameters": parameters})
     return rows
 
 
-def measure_in_turn(variants, records, steps):
-    """A process for each measurement: the thread pools of TensorFlow and PyTorch disturb each other."""
+def seconds(step, steps):
+    """How long the median of so many calls takes."""
+    return statistics.median(timeit.repeat(step, number=1, repeat=WARM_UP + steps)[WARM_UP:])
+
+
+def measure_in_turn(measure, variants, *settings):
+    """A process for each measurement: the thread pools of TensorFlow and others disturb each other."""
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
-        blocks = pool.map(measure, variants, itertools.repeat(records), itertools.repeat(steps))
+        blocks = pool.map(measure, variants, *map(itertools.repeat, settings))
         return pd.DataFrame(itertools.chain.from_iterable(blocks))
+
+
+def load_of_machine():
+    """How much other work is going on, said aloud if it is enough to disturb."""
+    load = os.getloadavg()[0]
+    if load > 0.5:
+        print(f"mind: other work is going on (load {load:.1f}), which slows the variants unequally", file=sys.stderr)
+    return load
+
+
+def write(name, table, load, options):
+    """Write what was measured, and how, to `results/<name>.json`."""
+    path = ROOT / "results" / f"{name}.json"
+    path.parent.mkdir(exist_ok=True)
+    about = {**vars(options), "cores": os.cpu_count(), "load": load, "rows": table.to_dict("records")}
+    path.write_text(json.dumps(about, indent=2, default=str))
 
 
 def summarize(measured):
@@ -181,18 +202,13 @@ def main():
     parser.add_argument("--steps", type=int, default=6, help="timed steps of each work in a turn")
     parser.add_argument("--turns", type=int, default=3, help="turns of each variant")
     options = parser.parse_args()
-    load = os.getloadavg()[0]
-    if load > 0.5:
-        print(f"mind: other work is going on (load {load:.1f}), which slows the variants unequally", file=sys.stderr)
+    load = load_of_machine()
     # A B A B, so that a slow minute of the machine meets all variants.
-    measured = measure_in_turn(options.variants * options.turns, options.batch, options.steps)
+    measured = measure_in_turn(measure, options.variants * options.turns, options.batch, options.steps)
     table = summarize(measured)
     print(f"records a second; the same {measured['parameters'][0]:,} trainable parameters in each variant")
     print(table.round(2).to_string(index=False))
-    path = ROOT / "results" / "throughput.json"
-    path.parent.mkdir(exist_ok=True)
-    about = {**vars(options), "cores": os.cpu_count(), "load": load, "rows": table.to_dict("records")}
-    path.write_text(json.dumps(about, indent=2))
+    write("throughput", table, load, options)
 
 
 if __name__ == "__main__":

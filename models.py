@@ -61,20 +61,17 @@ def cnn_lstm(config, inputs, head):
 def segment_attention(config, inputs, head, heads=8):
     """Convolutions, each with pooling, then attention in eight heads, from every step to every other.
 
-    Ten seconds at 360 Hz, pooled twice by 4, have 225 steps; by 2, 900, and 16 times the scores. As published, what
-    the steps attended to is laid out flat, so that each has weights of its own, and crops cannot train it; or its mean
-    and maximum over time are taken, since when a beat comes tells nothing of it.
+    What each step attended to is laid out flat, as published, so that time has its own weights: no crops, and by
+    pooling few steps (ten seconds at 360 Hz, pooled twice by 4, have 225; by 2, 900, and 16 times the scores).
     """
     x, features = inputs
     for filters, kernel in zip(config.filters, config.kernels, strict=True):
         x = layers.Dropout(0.4 * config.dropout)(layers.MaxPooling1D(config.pooling)(convolve(x, filters, kernel)))
-    steps = layers.Identity(name="last_convolution" if config.flatten else "steps")(x)
-    attention = layers.MultiHeadAttention(heads, max(1, steps.shape[-1] // heads), name="attention")
-    attended, _ = attention(steps, steps, return_attention_scores=True)  # the scores are for `attention_of`
-    x = layers.Add()([steps, attended])
-    if config.flatten:
-        return classify(config, layers.Dropout(config.dropout)(layers.Flatten()(x)), features, head)
-    return pool_and_classify(config, x, features, head)
+    x = layers.Identity(name="last_convolution")(x)
+    attention = layers.MultiHeadAttention(heads, max(1, x.shape[-1] // heads), name="attention")
+    attended, _ = attention(x, x, return_attention_scores=True)  # the scores are for `attention_of`
+    x = layers.Flatten()(layers.Add()([x, attended]))
+    return classify(config, layers.Dropout(config.dropout)(x), features, head)
 
 
 def token_lstm(config, inputs, head):

@@ -89,8 +89,8 @@ def check(config):
     augmentation.check(config.augmentation)
     if config.clusters and (config.augmentation or config.crop or config.smote):
         raise ValueError("beats as text are read whole and as they are: leave out augmentation, crop and smote")
-    if config.model == "segment_attention" and config.flatten and config.crop:
-        raise ValueError("weights for each step cannot be trained on crops: use --crop 0 or --no-flatten")
+    if config.model == "segment_attention" and config.crop:
+        raise ValueError("segment_attention has weights for each step, so crops cannot train it: use --crop 0")
     least = {"batch_size": 1, "epochs": 1, "patience": 1, "crop": 0, "learning_rate": 0}
     for name, value in least.items():
         if getattr(config, name) < value:

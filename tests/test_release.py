@@ -11,6 +11,7 @@ import pytest
 
 import card as cards
 import data_demo
+from inputs import Inputs, Recorded, predict_rows
 
 RELEASE = Path(cards.__file__).parent / "saved_models" / "Final-ECG-Model"
 SCRIPT = """
@@ -71,10 +72,10 @@ SHIPPED = sorted(path.stem for path in RELEASE.parent.glob("*.json"))
 def test_every_shipped_model_opens_with_its_card_and_gives_probabilities(name):
     path = RELEASE.with_name(f"{name}.h5")
     model, card = cards.load(path if path.exists() else path.with_suffix(".json"))
-    rng = np.random.default_rng(0)
-    signals = rng.standard_normal((2, card.samples, len(card.leads))).astype("float32")
-    features = np.tile(np.array(card.feature_defaults, "float32"), (2, 1))
-    told = model.predict([signals, features] if card.feature_names else signals, verbose=0)
+    signals = np.random.default_rng(0).standard_normal((2, card.samples, len(card.leads))).astype("float32")
+    unknown = np.full((2, len(card.feature_names)), np.nan, "float32")
+    recorded = Recorded(signals, card.leads, card.sampling_rate, unknown, card.feature_names)
+    told = predict_rows(model, Inputs(recorded, card), np.arange(2))
     assert told.shape == (2, len(card.classes))
     assert np.all((told >= 0) & (told <= 1))
     assert len(card.thresholds) == (len(card.classes) if card.multilabel else 0)
@@ -85,7 +86,6 @@ def test_every_shipped_model_opens_with_its_card_and_gives_probabilities(name):
 def test_it_scores_on_real_records_what_its_card_says(ptbxl):
     import dataset
     import metrics
-    from inputs import Inputs, predict_rows
 
     model, card = cards.load(RELEASE.with_suffix(".keras"))
     data = dataset.load("ptbxl", data_dir=ptbxl)

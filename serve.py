@@ -232,13 +232,14 @@ async def received(request):
         raise HTTPException(415, f"{kind[:60] or 'nothing'} came; send application/json or multipart/form-data")
     try:
         async with request.form(max_files=2, max_fields=20, max_part_size=FIELD_BYTES) as form:
-            files = [
-                (part.filename, await part.read()) for part in form.getlist("files") if isinstance(part, UploadFile)
-            ]
-            others = [name for name, part in form.multi_items() if isinstance(part, UploadFile) != (name == "files")]
-            if wrong := [name for name in others if name not in messages.Upload.model_fields or name == "files"]:
-                raise HTTPException(422, f"field {wrong[0][:60]!r} came; files go into the field 'files'")
-            return functools.partial(from_form, {name: form[name] for name in others}, files)
+            parts = [(name, part, isinstance(part, UploadFile)) for name, part in form.multi_items()]
+            if wrong := [name for name, _, is_file in parts if is_file != (name == "files")]:
+                raise HTTPException(
+                    422, f"field {wrong[0][:60]!r} came; files, and only those, go into the field 'files'"
+                )
+            fields = {name: part for name, part, is_file in parts if not is_file}
+            files = [(part.filename, await part.read()) for _, part, is_file in parts if is_file]
+            return functools.partial(from_form, fields, files)
     except (HTTPException, ClientDisconnect):
         raise
     except Exception as error:  # the parser meets damaged forms with errors of any kind
@@ -308,7 +309,6 @@ async def get_model(name: str, request: Request):
 @asynccontextmanager
 async def lifespan(app):
     """Before the end, what is under way is finished: uvicorn waits for requests, and this for threads."""
-    logs.as_json()
     yield
     app.state.desk.pool.shutdown()
 
@@ -339,6 +339,7 @@ def __getattr__(name):
     """`app` is made when uvicorn asks for it, so that importing this file needs no models."""
     if name != "app":
         raise AttributeError(name)
+    logs.as_json()
     try:
         return make_app(os.environ.get("ECG_MODELS", FOLDER))
     except (ValueError, OSError) as error:

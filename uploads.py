@@ -1,7 +1,7 @@
 """Recordings that strangers send: checked as bytes and text, then laid out for wfdb under names of our own.
 
-wfdb opens whatever file a header names, and reserves as much memory as it asks for. So it is given nothing before our own
-reading of the header agrees with the bytes that came; a header that does not is refused.
+wfdb opens whatever file a header names, and reserves as much memory as it asks for. So it is given nothing before our
+own reading of the header agrees with the bytes that came; a header that does not is refused.
 """
 
 import contextlib

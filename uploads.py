@@ -27,12 +27,14 @@ FORMATS = {"16": 2, "212": Fraction(3, 2), "24": 3, "32": 4, "61": 2, "80": 1, "
 PACKED = {b"PK\x03\x04": "zip", b"\x1f\x8b\x08": "gzip"}
 NAME = "record"  # of the files that wfdb reads
 
-RECORD = re.compile(r"[-\w]+\s+(\d{1,4})\s+(\d{1,9}(?:\.\d{1,9})?)(?:/\S*)?(?:\s+(\d{1,12})(?:\s.*)?)?", re.ASCII)
-# File, format; gain(baseline)/unit, resolution, zero, first value, checksum, size of blocks, lead.
+# Name, number of signals, sampling rate, number of samples.
+RECORD = re.compile(r"[-\w]+\s+(\d{1,4})\s+(\d{1,9}(?:\.\d{1,9})?)(?:/\S*)?(?:\s+(\d{1,12})(\s.*)?)?", re.ASCII)
+# File, format; gain(baseline)/unit, resolution, zero, first value, checksum, size of blocks, lead. A lead that begins
+# as a number does would be read as one of those before it.
 SIGNAL = re.compile(
     r"(?P<file>\S+)\s+(?P<format>\d{1,3})(?P<more>\S*)\s+"
     r"(?P<rest>(?P<gain>[0-9]{1,9}(?:\.[0-9]{0,12})?(?:e[+-]?[0-9]{1,2})?)(?:\(-?[0-9]{1,9}\))?(?:/[\w^?%/-]{1,9})?"
-    r"\s+[0-9]{1,9}(?:\s+-?[0-9]{1,9}){2}(?:\s+-?[0-9]{1,9}\s+[0-9]{1,9})?\s+[!-~][ -~]{0,39})"
+    r"\s+[0-9]{1,9}(?:\s+-?[0-9]{1,9}){2}(?:\s+-?[0-9]{1,9}\s+[0-9]{1,9})?\s+(?![-0-9])[!-~][ -~]{0,39})"
 )
 CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 LEAD = re.compile(r"[A-Za-z][!-~]{0,19}")
@@ -173,7 +175,7 @@ def check_size(size, samples, signals):
 def check_signals(signals):
     """Refuse signals `(samples, leads)` that are no millivolts."""
     if not np.isfinite(signals).all():
-        raise ValueError("samples that are not finite came; send a recording without gaps")
+        raise ValueError("samples that are not finite came; has the recording gaps, or a wrong gain?")
     if (largest := np.abs(signals).max()) > LARGEST:
         raise ValueError(f"samples of up to {largest:.4g} mV came, more than {LARGEST}; are gain and unit right?")
 

@@ -227,8 +227,9 @@ async def received(request):
     if request.headers.get("content-encoding", "identity") != "identity":
         raise HTTPException(415, "a compressed body came; send it as it is")
     request = bounded(request)
+    body = await request.body()  # all of it, even if its beginning is wrong: a client that still sends hears no answer
     if kind == "application/json":
-        return functools.partial(from_json, await request.body())
+        return functools.partial(from_json, body)
     if kind != "multipart/form-data":
         raise HTTPException(415, f"{kind[:60] or 'nothing'} came; send application/json or multipart/form-data")
     try:
@@ -241,7 +242,7 @@ async def received(request):
             fields = {name: part for name, part, is_file in parts if not is_file}
             files = [(part.filename, await part.read()) for _, part, is_file in parts if is_file]
             return functools.partial(from_form, fields, files)
-    except (HTTPException, ClientDisconnect):
+    except HTTPException:
         raise
     except Exception as error:  # the parser meets damaged forms with errors of any kind
         raise HTTPException(400, "the body is no multipart form with fields and files") from error
@@ -341,6 +342,7 @@ def __getattr__(name):
     if name != "app":
         raise AttributeError(name)
     logs.as_json()
+    wfdb_files.quicken_headers()
     try:
         return make_app(os.environ.get("ECG_MODELS", FOLDER))
     except (ValueError, OSError) as error:

@@ -6,6 +6,7 @@ own reading of the header agrees with the bytes that came; a header that does no
 
 import contextlib
 import math
+import os
 import re
 import tempfile
 from fractions import Fraction
@@ -25,6 +26,7 @@ FORMATS = {"16": 2, "212": Fraction(3, 2), "24": 3, "32": 4, "61": 2, "80": 1, "
     ("310", "311"), Fraction(4, 3)
 )
 PACKED = {b"PK\x03\x04": "zip", b"\x1f\x8b\x08": "gzip"}
+MEMORY = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None  # files that are never on a disk leave nothing there
 NAME = "record"  # of the files that wfdb reads
 
 # Name, number of signals, sampling rate, number of samples.
@@ -80,7 +82,7 @@ def unpacked(header, dat, dat_name):
     refuse_packed(header)
     refuse_packed(dat)
     text = checked(header, len(dat), dat_name)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         path = Path(folder) / NAME
         path.with_suffix(".dat").write_bytes(dat)
         path.with_suffix(".hea").write_bytes(text.encode("utf-8", "surrogateescape"))

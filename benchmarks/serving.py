@@ -123,7 +123,7 @@ def fuzz(port, good, uploads):
     import hypothesis
     from hypothesis import strategies as st
 
-    statuses, client = collections.Counter(), Client(port)
+    statuses = collections.Counter()
     line = st.sampled_from(
         ["r.dat 16 200(0)/mV 16 0 0 I", "r.dat 212 1e3/uV 12 0 0 0 0 II", "/etc/passwd 16 200 16 0 0 I"]
     )
@@ -148,7 +148,7 @@ def fuzz(port, good, uploads):
     @hypothesis.seed(0)
     @hypothesis.given(forms | damaged | st.binary(min_size=1, max_size=99))
     def upload(body):
-        status, content = client.ask("/predict", body)
+        status, content = Client(port).ask("/predict", body)  # a new one: idle connections are closed after 5 s
         statuses[status] += 1
         assert status < 500, (status, content, body)
 
@@ -159,7 +159,7 @@ def fuzz(port, good, uploads):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", type=Path, default=ROOT / "saved_models", help="folder of .onnx files")
-    parser.add_argument("--clients", type=int, nargs="+", default=[1, 8, 32], help="at once")
+    parser.add_argument("--clients", type=int, nargs="*", default=[1, 8, 32], help="at once")
     parser.add_argument("--seconds", type=float, default=10, help="of load, for each number of clients")
     parser.add_argument("--requests", type=int, default=10_000, help="between which memory is compared")
     parser.add_argument("--uploads", type=int, default=2000, help="made up by hypothesis")

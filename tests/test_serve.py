@@ -314,17 +314,28 @@ def test_what_is_too_large_or_of_another_kind_is_refused(client, monkeypatch, re
         refused(client.post("/predict", content=b"--y", headers={"content-type": kind}), 400)
 
 
-async def ask(app, receive):
-    """The status with which the service answers a JSON request that comes as `receive` gives it."""
+async def ask(app, receive, kind=b"application/json"):
+    """The status with which the service answers a request that comes as `receive` gives it."""
     statuses = []
 
     async def send(message):
         statuses.extend([message["status"]] if "status" in message else [])
 
-    headers = [(b"content-type", b"application/json")]
+    headers = [(b"content-type", kind)]
     scope = {"type": "http", "method": "POST", "path": "/predict", "headers": headers, "query_string": b""}
     await app(scope | {"http_version": "1.1", "server": ("test", 80), "scheme": "http"}, receive, send)
     return statuses[0]
+
+
+def test_a_wrong_body_is_read_to_its_end_so_that_the_client_hears_the_answer(folder):
+    parts = [b"no boundary", b"no boundary", b"the end"]
+
+    async def receive():
+        part = parts.pop(0)
+        return {"type": "http.request", "body": part, "more_body": bool(parts)}
+
+    assert asyncio.run(ask(serve.make_app(folder), receive, b"multipart/form-data; boundary=x")) == 400
+    assert parts == []
 
 
 def test_a_request_that_never_ends_or_breaks_off_is_given_up(folder, monkeypatch):
@@ -411,7 +422,8 @@ def served(folder):
 
 def test_a_folder_without_models_is_named_with_what_to_do(tmp_path, monkeypatch):
     monkeypatch.setenv("ECG_MODELS", str(tmp_path))
-    monkeypatch.setattr(logs, "as_json", lambda: None)  # the log of the tests stays as it is
+    monkeypatch.setattr(logs, "as_json", lambda: None)  # the log of the tests, and wfdb, stay as they are
+    monkeypatch.setattr(wfdb_files, "quicken_headers", lambda: None)
     with pytest.raises(
         SystemExit, match=f"no .onnx file in {tmp_path}; make one with: python export.py MODEL --format"
     ):

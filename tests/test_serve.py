@@ -308,7 +308,8 @@ def test_too_many_numbers_about_the_network_are_refused(client, monkeypatch, rec
 def test_what_is_too_large_or_of_another_kind_is_refused(client, monkeypatch, record):
     monkeypatch.setattr(serve, "BYTES", 1000)
     refused(client.post("/predict", files=files_of(record)), 413, "more than 1,000 bytes came")
-    refused(client.post("/predict", content=(bytes(600) for _ in range(3))), 415, "nothing came; send application/json")
+    refused(client.post("/predict", content=(bytes(600) for _ in range(3))), 413, "more than 1,000 bytes came")
+    refused(client.post("/predict", content=b"x"), 415, "nothing came; send application/json")
     refused(client.post("/predict", data={"age": "3"}), 415, "application/x-www-form-urlencoded came")
     for kind in ("multipart/form-data", "multipart/form-data; boundary=x; charset=x"):
         refused(client.post("/predict", content=b"--y", headers={"content-type": kind}), 400)

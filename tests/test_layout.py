@@ -7,9 +7,9 @@ import pytest
 import dataset
 
 LAYERS = [
-    "wfdb_files downloads writing",
-    "dataset records preprocessing beats tokens balance augmentation models losses metrics plots runtimes",
-    "cutting",
+    "wfdb_files downloads writing logs",
+    "dataset records preprocessing beats tokens balance augmentation models losses metrics plots runtimes uploads",
+    "cutting messages",
     "data_ptbxl data_mitbih data_heartbeat data_demo",
     "recipes inputs",
     "card batches state",

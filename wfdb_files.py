@@ -129,15 +129,15 @@ def read_chunks(folder, names):
 
 
 def _read_in_worker(folder, names):
-    _quicken_headers()
+    quicken_headers()
     return _read_chunk(folder, names)
 
 
 @functools.cache
-def _quicken_headers():
+def quicken_headers():
     """Give wfdb dicts for two pandas tables, in which it spends nine tenths of its time looking up single cells.
 
-    Only in worker processes, which do nothing but read: the caller's wfdb stays as it is.
+    Only in processes that do nothing but read, workers and `predict.py`: else a caller's wfdb stays as it is.
     """
     for name in ("RECORD_SPECS", "SIGNAL_SPECS"):
         table = getattr(_header, name)

@@ -8,7 +8,7 @@ import dataset
 
 LAYERS = [
     "wfdb_files downloads writing",
-    "dataset records preprocessing beats tokens balance augmentation models losses metrics plots runtimes",
+    "archive dataset records preprocessing beats tokens balance augmentation models losses metrics plots runtimes",
     "cutting",
     "data_ptbxl data_mitbih data_heartbeat data_demo",
     "recipes inputs",

@@ -5,7 +5,9 @@ The parts may be made on this machine or on a Ray cluster, whose nodes may be ki
 
 import hashlib
 import json
+import logging
 import shutil
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -125,10 +127,13 @@ def on_ray(archive, open_teller, address):
         ValueError: Ray is not installed.
     """
     try:
-        import ray
+        import ray.data
     except ImportError as error:
         raise ValueError("--ray needs Ray: pip install -r requirements-apps.txt") from error
-    ray.init(address, runtime_env={"working_dir": str(HERE), "excludes": NO_CODE}, log_to_driver=False)
+    code = {"working_dir": str(HERE), "excludes": NO_CODE}  # sent to the nodes
+    ray.init(address, runtime_env=code, log_to_driver=False, logging_level=logging.WARNING)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     failures = 0
     while missing := archive.missing():
         try:
@@ -139,6 +144,7 @@ def on_ray(archive, open_teller, address):
             failures += 1
             if failures == ATTEMPTS:
                 raise ValueError(f"the Ray cluster failed {ATTEMPTS} times in a row: {error}") from error
+            tqdm.write("part of the Ray cluster was lost; the rest is asked again", file=sys.stderr)
     ray.shutdown()
 
 
@@ -151,9 +157,8 @@ def _round(ray, archive, open_teller, missing):
         fn_constructor_args=(open_teller,),
         batch_size=1,
         num_cpus=1,
-        concurrency=(1, actors),
-        max_restarts=0,
-        max_task_retries=0,
+        compute=ray.data.ActorPoolStrategy(size=actors),
+        ray_remote_args_fn=lambda: {"max_restarts": 0, "max_task_retries": 0},
     )
     for row in told.iter_rows():
         yield int(row["number"]), json.loads(row["rows"])

@@ -23,23 +23,17 @@ import card as cards  # noqa: E402  it lies in the folder above
 
 
 def write_records(folder, card, first, last):
-    """Records of noise, by number; a header is written by hand, since wfdb takes a second for three hundred."""
+    """Records of noise, by number; a header is written by hand, since wfdb takes several times as long."""
     rng = np.random.default_rng(first)
     folder.mkdir(exist_ok=True)
     for number in range(first, last):
         name = f"{number:06}"
         digital = rng.integers(-500, 500, (card.samples, len(card.leads)), dtype="<i2")
         (folder / f"{name}.dat").write_bytes(digital.tobytes())
-        leads = [
-            f"{name}.dat 16 1000(0)/mV 16 0 0 {sum_of(digital[:, i])} 0 {lead}" for i, lead in enumerate(card.leads)
-        ]
+        sums = zip(card.leads, digital.sum(axis=0, dtype="int16"), strict=True)
+        leads = [f"{name}.dat 16 1000(0)/mV 16 0 0 {checksum} 0 {lead}" for lead, checksum in sums]
         first_line = f"{name} {len(card.leads)} {card.sampling_rate:g} {card.samples}"
         (folder / f"{name}.hea").write_text("\n".join([first_line, *leads, "#age: 60", "#sex: female", ""]))
-
-
-def sum_of(samples):
-    """The checksum of a header."""
-    return int(samples.sum(dtype="int16"))
 
 
 def measure(model, folder, table, options=()):

@@ -3,9 +3,13 @@
 A model of whole records gives a row of probabilities for each record. A model of beats gives one for each beat, whose
 R-peaks are found or, with `--annotations atr`, read; in the folder `--out` each record has its rows as CSV and a WFDB
 annotation file `.ecg` of what was decided. A model of segments has rows for each ten seconds, and no annotations.
+
+With `--csv` it is done part by part: a run that was killed goes on where it was when it is started again. A broken
+record of a folder, or of a run with `--csv`, is a row with the reason in the column `error`.
 """
 
 import argparse
+import functools
 import json
 import re
 import sys
@@ -16,6 +20,7 @@ import numpy as np
 import pandas as pd
 import wfdb
 
+import archive
 import beats
 import card as cards
 import cutting
@@ -23,10 +28,12 @@ import metrics
 import preprocessing
 import wfdb_files
 import writing
-from inputs import Inputs, Recorded, predict_rows
+from inputs import Inputs, Recorded, as_inputs, predict_rows
 
 EXTENSION = "ecg"  # of the annotation files that are written
 RUN = 3  # ventricular beats in a row that are a run
+BATCH = 32  # windows that the network is given at once: more take memory, and are no faster on a processor
+PART = 128  # records in a part of an archive
 FEMALE = {"f": 1, "female": 1, "m": 0, "male": 0}
 # In the comments of headers: "age: 81", "<age>: 81", "sex: female"; MIT-BIH's begin with "69 M".
 AGE = re.compile(r"\bage\W+(\d+)|^(\d+) [MF]\b", re.IGNORECASE | re.MULTILINE)
@@ -39,6 +46,11 @@ def predict_record(model, card, record, known):
     Args:
         known: features by the first word of their name ("age", "sex"), as far as they are known.
     """
+    return predict_together(model, [prepare_record(card, record, known)])[0]
+
+
+def prepare_record(card, record, known):
+    """What a model is given of one Record: signals `(windows, samples, leads)` and features `(windows, features)`."""
     layout = record.layout
     length = round(card.samples / card.sampling_rate * layout.sampling_rate)
     signals = record.millivolts()
@@ -47,7 +59,17 @@ def predict_record(model, card, record, known):
     one = np.array([known.get(name.split()[0], np.nan) for name in card.feature_names], "float32")
     features = np.tile(one, (len(windows), 1))
     recorded = Recorded(windows, layout.leads, layout.sampling_rate, features, card.feature_names)
-    return predict_rows(model, Inputs(recorded, card), np.arange(len(windows))).mean(axis=0)
+    return Inputs(recorded, card)[np.arange(len(windows))]
+
+
+def predict_together(model, prepared):
+    """Probabilities `(records, classes)` of prepared records, each the mean over its windows."""
+    signals, features = (np.concatenate(parts) for parts in zip(*prepared, strict=True))
+    starts = range(0, len(signals), BATCH)
+    batches = [as_inputs(signals[start : start + BATCH], features[start : start + BATCH]) for start in starts]
+    told = np.concatenate([model.predict_on_batch(batch) for batch in batches])
+    ends = np.cumsum([len(windows) for windows, _ in prepared])
+    return np.stack([windows.mean(axis=0) for windows in np.split(told, ends[:-1])])
 
 
 def predict_parts(model, card, record, peaks=None):
@@ -125,23 +147,88 @@ def write_rows(rows, name, layout, folder):
             (Path(temporary) / f"{name}.{EXTENSION}").replace(folder / f"{name}.{EXTENSION}")
 
 
-def tell(model, card, path, options):
-    """What the model says of one record, as a dict for a row of the table."""
+def teller(options, model, card):
+    """A function from paths of records to rows of the table."""
+    return functools.partial(tell_parts if card.cutting else tell_wholes, model, card, options)
+
+
+def open_teller(options):
+    """The same, in a process of its own, which has not opened the model yet."""
+    wfdb_files.quicken_headers()
+    return teller(options, *cards.load(options.model))
+
+
+def tell_wholes(model, card, options, paths):
+    """Rows of a model of whole records, which are read until their windows fill a batch."""
+    rows, batch, windows = [], [], 0
+    for path in paths:
+        ready = _or_reason(functools.partial(prepare_file, card), path, options)
+        batch.append((path, ready))
+        windows += 0 if isinstance(ready, str) else len(ready[0])
+        if windows >= BATCH:
+            rows += tell_batch(model, card, batch)
+            batch, windows = [], 0
+    return rows + tell_batch(model, card, batch)
+
+
+def tell_parts(model, card, options, paths):
+    """Rows of a model of beats or segments, whose own rows are written to the folder `--out`."""
+    told = [_or_reason(functools.partial(tell_file, model, card), path, options) for path in paths]
+    return [
+        {"record": str(path), **({"error": one} if isinstance(one, str) else one)}
+        for path, one in zip(paths, told, strict=True)
+    ]
+
+
+def _or_reason(work, path, options):
+    """What `work` makes of a record, or a string that says why it is broken; one that was named alone may not be."""
+    try:
+        return work(options.base / path, options)
+    except (ValueError, OSError, ArithmeticError) as error:
+        if options.strict:
+            raise ValueError(f"{path}: {error}") from error
+        return " ".join(str(error).split()) or type(error).__name__
+
+
+def prepare_file(card, path, options):
+    """What the model is given of the record at `path`."""
     record = wfdb_files.read_record(path.parent, path.name)
-    if not card.cutting:
-        given = {"age": options.age, "sex": FEMALE.get(options.sex)}
-        known = told_by_header(path) | {name: value for name, value in given.items() if value is not None}
-        told = predict_record(model, card, record, known)
-        decided = metrics.decide(told[None], card.thresholds)[0]
-        names = [name for name, yes in zip(card.classes, decided, strict=True) if yes]
-        return {"record": str(path), **dict(zip(card.classes, told.tolist(), strict=True)), "decided": " ".join(names)}
+    given = {"age": options.age, "sex": FEMALE.get(options.sex)}
+    header = told_by_header(path) if card.feature_names else {}
+    known = header | {name: value for name, value in given.items() if value is not None}
+    signals, features = prepare_record(card, record, known)
+    if not np.isfinite(signals).all():
+        raise ValueError("samples are not finite in millivolt: the gain in the header is damaged")
+    return signals, features
+
+
+def tell_batch(model, card, batch):
+    """A row for each of (path, what was prepared or why nothing was)."""
+    prepared = [ready for _, ready in batch if not isinstance(ready, str)]
+    told = iter(predict_together(model, prepared) if prepared else ())
+    return [
+        {"record": str(path)} | ({"error": ready} if isinstance(ready, str) else named(card, next(told)))
+        for path, ready in batch
+    ]
+
+
+def named(card, told):
+    """The probabilities of one record by name of class, and those that are decided."""
+    decided = metrics.decide(told[None], card.thresholds)[0]
+    names = [name for name, yes in zip(card.classes, decided, strict=True) if yes]
+    return {**dict(zip(card.classes, told.tolist(), strict=True)), "decided": " ".join(names)}
+
+
+def tell_file(model, card, path, options):
+    """The summary of the record at `path`, of whose beats or segments rows are written."""
+    record = wfdb_files.read_record(path.parent, path.name)
     peaks = None
     if options.annotations:
         samples, symbols = wfdb_files.read_annotations(path.parent, path.name, len(record.digital), options.annotations)
         peaks = samples[np.isin(symbols, list(beats.AAMI))]
     rows = predict_parts(model, card, record, peaks)
-    write_rows(rows, path.name, record.layout, options.out)
-    return {"record": str(path), **summary(rows, record.layout.sampling_rate, card.classes)}
+    write_rows(rows, path.name, record.layout, options.base / options.out)
+    return summary(rows, record.layout.sampling_rate, card.classes)
 
 
 def check(model, card, paths):
@@ -163,9 +250,51 @@ def arguments(argv):
     parser.add_argument("--sex", type=str.lower, choices=FEMALE, help="else as its header says")
     parser.add_argument("--annotations", help="extension of the files that have the R-peaks; found when not given")
     parser.add_argument("--out", type=Path, default=Path("results") / "predictions", help="folder for rows of beats")
-    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
-    parser.add_argument("--csv", type=Path, help="write the table to a file too")
-    return parser.parse_args(argv)
+    ways = parser.add_mutually_exclusive_group()
+    ways.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    ways.add_argument("--csv", type=Path, help="write the table to a file, part by part, instead of printing it")
+    parser.add_argument("--ray", metavar="ADDRESS", help='of a Ray cluster that does the work of --csv; "auto" on it')
+    options = parser.parse_args(argv)
+    if options.ray and not options.csv:
+        parser.error("--ray needs --csv, the file that the cluster's rows go to")
+    options.base = Path.cwd()  # for the actors of Ray, which work in another folder
+    options.model = options.model.absolute()
+    options.strict = not options.csv and not any(path.is_dir() for path in options.records)
+    return options
+
+
+def columns_of(card):
+    """Names of the columns of the table."""
+    if not card.cutting:
+        return ["record", *card.classes, "decided", "error"]
+    return ["record", *summary(pd.DataFrame({"class": [], "sample": []}), 1, card.classes), "error"]
+
+
+def settings_of(options, card):
+    """All that the rows depend on besides the records."""
+    files = [options.model.parent / name for name in card.members] or [options.model]
+    names = ("age", "sex", "annotations", "out")
+    return {
+        "model": cards.checksum(*(np.fromfile(path, "uint8") for path in files)),
+        "card": json.loads(cards.as_json(card)),
+    } | {name: str(getattr(options, name)) for name in names}
+
+
+def write_table(options, model, card, paths):
+    """Write the table to `--csv`, in parts; returns how many records are broken."""
+    size = 1 if card.cutting else PART  # a recording of beats takes as long as a batch of records
+    table = archive.Archive(options.csv, columns_of(card), paths, size, settings_of(options, card))
+    table.begin()
+    if options.ray:
+        return archive.make(table, archive.on_ray(table, functools.partial(open_teller, options), options.ray))
+    return archive.make(table, archive.here(table, teller(options, model, card)))
+
+
+def print_table(options, model, card, paths):
+    """Print the table; returns how many records are broken."""
+    table = teller(options, model, card)(paths)
+    print(json.dumps(table, indent=1) if options.json else pd.DataFrame(table).to_string(index=False))
+    return sum("error" in row for row in table)
 
 
 def main(argv=None):
@@ -174,21 +303,17 @@ def main(argv=None):
     paths = records_in(options.records)
     model, card = cards.load(options.model)
     check(options.model, card, paths)
-    table = []
-    for path in paths:
-        try:
-            table.append(tell(model, card, path, options))
-        except (ValueError, OSError) as error:
-            raise ValueError(f"{path}: {error}") from error
-    if options.csv:
-        with writing.whole(options.csv) as temporary:
-            pd.DataFrame(table).to_csv(temporary, index=False)
-    print(json.dumps(table, indent=1) if options.json else pd.DataFrame(table).to_string(index=False))
+    broken = (write_table if options.csv else print_table)(options, model, card, paths)
+    where = f" (column error): {options.csv}" if options.csv else ""
+    print(f"{len(paths):,} records, of them {broken:,} broken{where}", file=sys.stderr)
     if card.cutting:
         print(f"a row for each beat or segment: {options.out}", file=sys.stderr)
+    if broken == len(paths):
+        raise ValueError("every record is broken")
 
 
 if __name__ == "__main__":
+    wfdb_files.quicken_headers()
     try:
         main()
     except (ValueError, OSError) as error:

@@ -25,8 +25,10 @@ class Onnx:
 
     def __init__(self, path):
         runtime = _module("onnxruntime", path)
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = int(os.environ.get("OMP_NUM_THREADS", 0))  # as Ray says; 0: one for each core
         try:
-            self.session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+            self.session = runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         except Exception as error:  # its errors have no class in common
             raise ValueError(f"{path} is damaged, or not an ONNX file: {error}") from error
         self.inputs = self.session.get_inputs()

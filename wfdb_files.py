@@ -137,7 +137,7 @@ def _read_in_worker(folder, names):
 def quicken_headers():
     """Give wfdb dicts for two pandas tables, in which it spends nine tenths of its time looking up single cells.
 
-    Only in processes that do nothing but read, as workers and the service: the caller's wfdb stays as it is.
+    Only in processes that do nothing but read, workers and commands: else a caller's wfdb stays as it is.
     """
     for name in ("RECORD_SPECS", "SIGNAL_SPECS"):
         table = getattr(_header, name)

@@ -143,14 +143,16 @@ def test_r_peaks_that_are_found_give_about_the_same_beats_as_those_that_are_anno
     assert near.mean() > 0.99 and abs(len(found) - len(annotated)) < 10
 
 
-def test_the_command_prints_a_row_for_each_record_and_writes_it_as_csv(tmp_path, capsys):
+def test_the_command_prints_a_row_for_each_record_or_writes_it_as_csv(tmp_path, capsys):
     path = cards.save(tmp_path / "model", tiny_model(200, 2), CARD)
     for name in ("one", "two"):
         tiny_wfdb.write(tmp_path / "in", name, np.zeros((200, 2), int))
-    predict.main([str(path), str(tmp_path / "in"), str(tmp_path / "in" / "one.hea"), "--csv", str(tmp_path / "t.csv")])
+    command = [str(path), str(tmp_path / "in"), str(tmp_path / "in" / "one.hea")]
+    predict.main(command)
     assert capsys.readouterr().out.count("one") == 2
+    predict.main([*command, "--csv", str(tmp_path / "t.csv")])
     table = pd.read_csv(tmp_path / "t.csv")
-    assert table.columns.tolist() == ["record", "A", "B", "decided"]
+    assert table.columns.tolist() == ["record", "A", "B", "decided", "error"]
     model = cards.load(path)[0]
     np.testing.assert_allclose(table.loc[0, ["A", "B"]].astype(float), model(np.zeros((1, 200, 2)))[0], atol=1e-6)
 

@@ -85,7 +85,11 @@ WANTED = [
         INTER,
     ),
     Measured(
-        "`segment-attention`", "MIT-BIH, random patients", "segments-random", trained("segments-random"), SEGMENTS
+        "`segment-attention`",
+        "MIT-BIH, random patients",
+        "segments-random",
+        ("results/segments-random-0/model.h5",),
+        SEGMENTS,
     ),
     Measured("`segment-attention`", "MIT-BIH, inter-patient", "segments-inter", shipped("segment-attention"), SEGMENTS),
     Measured("`beat-tokens`", "MIT-BIH, random", "text-random", trained("beat-tokens-random"), TEXT),

@@ -118,6 +118,7 @@ def rows_of(wanted):
         print(f"no {path.relative_to(ROOT)}: {wanted.system}, {wanted.protocol} is left out")
         return
     result = json.loads(path.read_text())
+    command = f"`python evaluate.py {' '.join(wanted.models)}`"
     for figure, published in wanted.figures.items():
         scores = [scored(result, model, figure) for model in wanted.models]
         yield {
@@ -128,7 +129,9 @@ def rows_of(wanted):
             "ours": report.number(np.mean([score for score, _ in scores])),
             "seeds": ", ".join(report.number(score, 3) for score, _ in scores) if len(scores) > 1 else "one",
             "95 % interval (first seed)": report.brackets(scores[0][1]),
+            "command": command,
         }
+        command = ""  # once is enough
 
 
 NAMES = report.HEADLINES | {"macro_recall": "recall (mean of classes; of two: balanced accuracy)"}

@@ -88,7 +88,7 @@ WANTED = [
         "`segment-attention`",
         "MIT-BIH, random patients",
         "segments-random",
-        ("results/segments-random-0/model.h5",),
+        trained("segments-random"),
         SEGMENTS,
     ),
     Measured("`segment-attention`", "MIT-BIH, inter-patient", "segments-inter", shipped("segment-attention"), SEGMENTS),

@@ -136,7 +136,8 @@ def test_cross_validation_scores_every_patient_once_and_never_the_test_split(sma
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "folds").glob("fold-*/model.h5")}
 
 
-def test_a_model_of_other_classes_is_refused(small_demo, tmp_path):
+def test_a_model_of_other_classes_is_refused(small_demo, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "READINGS", tmp_path / "readings.csv")
     path = saved_model(tmp_path / "model", classes=("A", "B"))
     with pytest.raises(ValueError, match=r"was made for classes \('A', 'B'\), but synthetic demo ECG .* \('NORM'"):
         evaluate.main([str(path), "--out", str(tmp_path)])

@@ -3,6 +3,7 @@
 from itertools import pairwise
 
 import numpy as np
+import pandas as pd
 import pywt
 from wfdb import processing
 
@@ -39,6 +40,7 @@ STEADY = 0.01  # s; a rhythm whose intervals usually differ by less is as steady
 FAR = 20.0  # usual differences; more says no more
 FAINT = 0.005  # mV; differences under this are noise
 LOCAL = 10  # RR intervals of the local mean
+NEARBY = 41  # RR intervals of which quantiles and the irregularity are: about half a minute
 PAST = 64  # beats that say what is usual, looking only back: about a minute
 RENEWED = 16  # after so many beats, looking only back, is what is usual found anew
 POINTS = 128  # of a window before its wavelet transform: so many coefficients at any sampling rate
@@ -98,6 +100,17 @@ def features(signals, peaks, sampling_rate, causal=False):
     return np.where(np.isfinite(columns), columns, np.nan).astype("float32")
 
 
+def deviations(signals, causal=False):
+    """What windows `(beats, samples, leads)` of one recording differ by from its usual beat, over that one's size.
+
+    The size is the root mean square of the usual beat. Zeros where, looking only back, nothing is usual yet: what is
+    the patient's own is gone, so that a network learns what changes, and not whose heart it is.
+    """
+    centred = _centred(signals)
+    usual = _centred(_usual(centred, causal))
+    return np.nan_to_num((centred - usual) / np.maximum(_root_mean_square(usual), FAINT)[:, None])
+
+
 def feature_names(leads, causal=False):
     """Names, with units, of the columns of `features`: those of the rhythm, then those of each lead."""
     one_beat = np.zeros((1, 2, 1), "float32")
@@ -112,6 +125,7 @@ def _rhythm(times, causal):
     usual = _usual(before, causal)
     local = _local_mean(before, *((LOCAL, 0) if causal else (LOCAL // 2, LOCAL // 2)))
     overall = _local_mean(before, len(times), 0 if causal else len(times))
+    change = np.abs(np.diff(before, prepend=np.nan))
     columns = {
         "RR before (s)": before,
         "RR one beat earlier (s)": _of_beat(before, -1),
@@ -119,6 +133,10 @@ def _rhythm(times, causal):
         "RR before / usual RR": before / usual,
         "RR before / mean RR": before / overall,  # tells even where early beats are the usual ones
         f"RR before / mean of {LOCAL} RR": before / local,
+        f"RR before / short one of {NEARBY} RR": before / _nearby(before, causal).quantile(0.1),
+        f"RR before / long one of {NEARBY} RR": before / _nearby(before, causal).quantile(0.9),
+        # An early beat is nothing special in atrial fibrillation. The median does not see single early beats.
+        f"irregularity of {NEARBY} RR (log)": np.log(_nearby(change, causal).median() / usual + STEADY),
         "mean heart rate (1/min)": 60 / overall,
         "RR before - usual RR (usual differences)": _unusual(before, usual, causal),
     }
@@ -156,6 +174,11 @@ def _local_mean(before, back, ahead):
     first, last = np.maximum(places - back + 1, 0), np.minimum(places + ahead + 1, len(before))
     total, count = (np.append(0, np.cumsum(values)) for values in (np.nan_to_num(before), ~np.isnan(before)))
     return (total[last] - total[first]) / (count[last] - count[first])
+
+
+def _nearby(values, causal):
+    """For each beat the known ones among NEARBY `values` `(beats,)`: around it, or up to it, for statistics of them."""
+    return pd.Series(values).rolling(NEARBY, center=not causal, min_periods=1)
 
 
 @np.errstate(divide="ignore", invalid="ignore")

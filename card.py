@@ -111,6 +111,7 @@ def describe(config, data, rows):
             "notes": list(data.notes),
             "leaks_patients": data.leaks_patients,
             "teachers": {path: checksum(np.fromfile(path, "uint8")) for path in config.teachers},
+            "start": {path: checksum(np.fromfile(path, "uint8")) for path in [config.start] if path},
         },
         versions={name: version(name) for name in ("keras", "numpy", keras.backend.backend())}
         | {"python": platform.python_version()},

@@ -19,7 +19,8 @@ class Cutting(NamedTuple):
         leads: as `preprocessing.choose_leads` takes them.
         window: seconds of a beat before and after its R-peak.
         band: lowest and highest frequency of a band-pass, in hertz; () for none.
-        causal: features of a beat look only back.
+        causal: features of a beat, and what is usual for a recording, look only back.
+        deviation: beats are what they differ by from their recording's usual one; see `beats.deviations`.
     """
 
     task: str
@@ -28,6 +29,7 @@ class Cutting(NamedTuple):
     window: tuple = ()
     band: tuple = ()
     causal: bool = False
+    deviation: bool = False
 
     @classmethod
     def of(cls, card):
@@ -78,7 +80,7 @@ def signals_of(record, cutting):
 
 
 def cut_beats(record, peaks, cutting):
-    """Windows `(beats, samples, leads)` and features `(beats, features)` of the beats of a Record.
+    """Windows `(beats, samples, leads)`, or their deviations, and features `(beats, features)` of a Record's beats.
 
     Args:
         peaks: their R-peaks, in samples of the record.
@@ -86,7 +88,8 @@ def cut_beats(record, peaks, cutting):
     rate = record.layout.sampling_rate
     places = np.round(np.asarray(peaks) * (cutting.sampling_rate / rate)).astype(int)
     signals = beats.windows(signals_of(record, cutting), places, *cutting.window_samples())
-    return signals, beats.features(signals, peaks, rate, cutting.causal)
+    features = beats.features(signals, peaks, rate, cutting.causal)
+    return beats.deviations(signals, cutting.causal) if cutting.deviation else signals, features
 
 
 def cut_segments(record, cutting):

@@ -29,7 +29,7 @@ EXTENSIONS = ("hea", "dat", "atr")
 PACED = ("102", "104", "107", "217")
 LEFT_OUT = {"inter-patient": (*PACED, *beats.SAME_PATIENT.values()), "random": ()}  # by protocol
 RECORDS = sorted(sum(beats.INTER_PATIENT.values(), LEFT_OUT["inter-patient"]))
-FORMAT = 3  # of the cache: raise it whenever what is cut from a recording changes
+FORMAT = 4  # of the cache: raise it whenever what is cut from a recording changes
 
 
 def load(
@@ -41,6 +41,7 @@ def load(
     window=(0.3, 0.5),
     band=(),
     causal=False,
+    deviation=False,
     download=False,
     skip_broken=False,
 ):
@@ -61,7 +62,8 @@ def load(
             ("MLII/V5", "other") are both leads of every recording.
         window: seconds before and after the R-peak: from P wave to T wave, 288 samples at 360 Hz.
         band: lowest and highest frequency, in hertz, of a band-pass over whole recordings; () for none.
-        causal: features look only back.
+        causal: features look only back, and so does `deviation`.
+        deviation: beats are what they differ by from their recording's usual beat, without a unit.
         download: fetch what is missing from PhysioNet first.
         skip_broken: leave out records that are damaged or lack a lead, instead of stopping.
 
@@ -71,7 +73,9 @@ def load(
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"no protocol {protocol!r}; there are: {', '.join(PROTOCOLS)}")
-    options = cutting.Cutting(task, float(sampling_rate), tuple(leads), tuple(window), tuple(band), causal).checked()
+    options = cutting.Cutting(
+        task, float(sampling_rate), tuple(leads), tuple(window), tuple(band), causal, deviation
+    ).checked()
     if download:
         downloads.fetch(URL, folder, [f"{name}.{extension}" for name in RECORDS for extension in EXTENSIONS])
     present = find(folder)

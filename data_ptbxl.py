@@ -26,7 +26,9 @@ LEADS = ("I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V
 SECONDS = 10
 SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")
 ORDER = ("normal", "abnormal", *SUPERCLASSES)  # of classes; others come by the alphabet
-ONE_CLASS = "normal"  # the task in which a record is of exactly one class
+ONE_CLASS = ("normal", "beats")  # the tasks in which a record is of exactly one class
+# Bundle branch blocks, bigeminy and trigeminy, pacemakers: what makes most beats of ten seconds wide or early ones.
+ABNORMAL_BEATS = ("CLBBB", "CRBBB", "BIGU", "TRIGU", "PACE")
 
 
 def grouped(column):
@@ -47,6 +49,11 @@ def normal(statements):
     return pd.Series(np.where(diagnoses == "NORM", "normal", "abnormal"), diagnoses)
 
 
+def normal_beats(statements):
+    """A task about the beats alone, as in "segments" of MIT-BIH: "abnormal" where most of them are."""
+    return pd.Series(np.where(statements.index.isin(ABNORMAL_BEATS), "abnormal", "normal"), statements.index)
+
+
 TASKS = {  # name -> function from the table of statements to a Series: statement -> class
     "superclass": grouped("diagnostic_class"),
     "subclass": grouped("diagnostic_subclass"),
@@ -54,20 +61,32 @@ TASKS = {  # name -> function from the table of statements to a Series: statemen
     "form": one_each("form"),
     "rhythm": one_each("rhythm"),
     "statements": one_each("diagnostic", "form", "rhythm"),
-    ONE_CLASS: normal,
+    "normal": normal,
+    "beats": normal_beats,
 }
 
 
-def load(folder, task, sampling_rate=100, minimum_likelihood=0, fine_task=None, download=False, skip_broken=False):
+def load(
+    folder,
+    task,
+    sampling_rate=100,
+    minimum_likelihood=0,
+    fine_task=None,
+    leads=LEADS,
+    download=False,
+    skip_broken=False,
+):
     """PTB-XL as a Dataset; see `dataset.load`.
 
     Args:
         folder: where the database lies.
-        task: a name in TASKS. In "normal", a record is "normal" that has no diagnosis but NORM.
+        task: a name in TASKS. In "normal", a record is "normal" that has no diagnosis but NORM; in
+            "beats", one without a statement that most of its beats are abnormal.
         sampling_rate: 100 or 500.
         minimum_likelihood: statements of a lower likelihood (1 to 100) do not count; 0 is PTB-XL's "unknown"
             and always counts.
         fine_task: another name in TASKS, whose classes come along as finer labels.
+        leads: those to read, by name; all twelve when not given.
         download: fetch what is missing from PhysioNet first.
         skip_broken: leave out records whose files are damaged, instead of stopping.
 
@@ -79,7 +98,9 @@ def load(folder, task, sampling_rate=100, minimum_likelihood=0, fine_task=None, 
         raise ValueError(f"PTB-XL has sampling rates 100 and 500 Hz, not {sampling_rate:g}")
     if fine_task not in (None, *TASKS):
         raise ValueError(f"PTB-XL has no task {fine_task!r}; it has: {', '.join(TASKS)}")
-    if fine_task and task == ONE_CLASS:
+    if set(leads) - set(LEADS) or len(set(leads)) < len(leads):
+        raise ValueError(f"leads of PTB-XL are {' '.join(LEADS)}, each once, not {' '.join(leads)}")
+    if fine_task and task in ONE_CLASS:
         raise ValueError(f"task {task} has one class a record, which finer ones, of which several may be, do not group")
     if download:
         downloads.fetch(URL, folder, lambda published: wanted(published, sampling_rate))
@@ -90,7 +111,7 @@ def load(folder, task, sampling_rate=100, minimum_likelihood=0, fine_task=None, 
     recordings = records.read(folder, names, version=version, skip_broken=skip_broken, expected=expected)
     labels, classes = labels_of(table["scp_codes"], TASKS[task](statements), minimum_likelihood)
     readable = names.isin(recordings.names).to_numpy()
-    if task == ONE_CLASS:
+    if task in ONE_CLASS:
         labels[:, 0] *= 1 - labels[:, 1]  # whatever is abnormal is not normal
     kept = readable & labels.any(axis=1)
     table = table[kept]
@@ -99,11 +120,12 @@ def load(folder, task, sampling_rate=100, minimum_likelihood=0, fine_task=None, 
     if recordings.broken:
         notes.append(f"{len(recordings.broken):,} broken records left out:")
         notes.extend(f"  {name}: {reason}" for name, reason in recordings.broken.items())
+    signals = recordings.signals.take(np.flatnonzero(kept[readable]))
     return Dataset(
-        signals=recordings.signals.take(np.flatnonzero(kept[readable])),
+        signals=signals if tuple(leads) == LEADS else signals.of_leads([LEADS.index(lead) for lead in leads]),
         labels=labels[kept],
         classes=classes,
-        leads=LEADS,
+        leads=tuple(leads),
         sampling_rate=sampling_rate,
         groups=table["patient_id"].to_numpy().astype(int),
         split=split_of(table["strat_fold"]),
@@ -111,7 +133,7 @@ def load(folder, task, sampling_rate=100, minimum_likelihood=0, fine_task=None, 
         features=features_of(table),
         feature_names=("age (years)", "sex (0 male, 1 female)"),
         fine=fine,
-        multilabel=task != ONE_CLASS,
+        multilabel=task not in ONE_CLASS,
         task=task,
         source=f"PTB-XL {version}",
         licence="CC BY 4.0",

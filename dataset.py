@@ -50,7 +50,7 @@ class Dataset:
         multilabel: whether a record may have several classes, or none.
         leaks_patients: True only for a protocol that openly has one patient in several splits.
         cutting: how records were cut from recordings, if they were, so that others can be cut alike: `band` and
-            `window` in hertz and seconds, `causal`; see `data_mitbih.load`.
+            `window` in hertz and seconds, `causal`, `deviation`; see `data_mitbih.load`.
         task, source, licence, checksum: what the labels are, which data and version, under which licence, and the
             identity of the files that were read: for the card.
         notes: lines for the person who trains: what was left out, and how many.

@@ -31,23 +31,31 @@ class Signals:
     dtype = np.dtype("float32")
     ndim = 3
 
-    def __init__(self, digital, gains, baselines, rows=None):
-        """`digital` is int16 `(records, samples, leads)`, `gains` and `baselines` are `(records, leads)`."""
+    def __init__(self, digital, gains, baselines, rows=None, leads=slice(None)):
+        """`digital` is int16 `(records, samples, leads)`, `gains` and `baselines` are `(records, leads)`.
+
+        `rows` and `leads` are positions of those to show, in that order; all when not given.
+        """
         self.digital = digital
         self.gains = np.asarray(gains, "float32")
         self.baselines = np.asarray(baselines, "float32")
         self.rows = np.arange(len(digital)) if rows is None else rows
+        self.leads = leads
 
     @property
     def shape(self):
-        return (len(self.rows), *self.digital.shape[1:])
+        return (len(self.rows), self.digital.shape[1], self.gains[:1, self.leads].shape[1])
 
     def __len__(self):
         return len(self.rows)
 
     def take(self, rows):
         """The Signals of these rows (positions, mask or slice); nothing is read."""
-        return Signals(self.digital, self.gains, self.baselines, self.rows[rows])
+        return Signals(self.digital, self.gains, self.baselines, self.rows[rows], self.leads)
+
+    def of_leads(self, leads):
+        """The Signals of these leads (positions); nothing is read."""
+        return Signals(self.digital, self.gains, self.baselines, self.rows, leads)
 
     def __getitem__(self, index):
         first, *rest = index if isinstance(index, tuple) else (index,)
@@ -61,8 +69,8 @@ class Signals:
         signals = np.empty((len(rows), *self.shape[1:]), self.dtype)
         for start in range(0, len(rows), CHUNK):
             chunk, part = rows[start : start + CHUNK], signals[start : start + CHUNK]
-            np.subtract(self.digital[chunk], self.baselines[chunk, None], out=part)
-            part /= self.gains[chunk, None]
+            np.subtract(self.digital[chunk][..., self.leads], self.baselines[chunk, None][..., self.leads], out=part)
+            part /= self.gains[chunk, None][..., self.leads]
         return signals
 
     def __array__(self, dtype=None, copy=None):

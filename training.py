@@ -3,6 +3,7 @@
 import argparse
 import sys
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 
 import keras
@@ -129,6 +130,8 @@ def train(config, data, folder, save_as=None, resume=False, tensorboard=False, k
     card = cards.describe(config, data, rows)
     warn_about_absent(data, validation)
     crops, whole = build(config, Inputs(data, card), rows)
+    if config.start:
+        begin_from(config.start, crops)
     if config.smote:
         data, rows = balance.smote(data, rows, config.smote, seed=config.seed)
     inputs = Inputs(data, card)
@@ -180,6 +183,23 @@ def build(config, inputs, rows):
     crops = models.build(config, batches.crop_samples(config, inputs), *sizes)
     keras.config.set_dtype_policy("float32")
     return crops, models.build(config, inputs.length, *sizes)
+
+
+def begin_from(path, model):
+    """Give a network the weights of a saved one, which may have been trained on other data.
+
+    Raises:
+        ValueError: it has weights of other shapes.
+    """
+    weights = cards.load(path)[0].get_weights()
+    shapes, wanted = ([each.shape for each in values] for values in (weights, model.get_weights()))
+    if shapes != wanted:
+        differing = next(pair for pair in zip_longest(shapes, wanted) if pair[0] != pair[1])
+        raise ValueError(
+            f"training cannot start from {path}: weights of shape {differing[0]} came where {differing[1]} are "
+            "needed; it must be the same network for as many samples, leads, features and classes"
+        )
+    model.set_weights(weights)
 
 
 def targets_of(config, data, rows):

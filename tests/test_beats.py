@@ -108,6 +108,9 @@ def test_an_early_beat_and_its_pause_stand_out_from_the_usual_rhythm():
         "RR before / usual RR": [UNKNOWN, 1, 1, 1, 0.5, 1.5, 1],
         "RR before / mean RR": [UNKNOWN, 1, 1, 1, 0.5, 1.5, 1],
         "RR before / mean of 10 RR": [UNKNOWN, 1, 1, 1, 0.5, 1.5, 1],
+        "RR before / short one of 41 RR": [UNKNOWN, *np.divide([1, 1, 1, 0.5, 1.5, 1], 0.75)],  # halfway from 0.5 to 1
+        "RR before / long one of 41 RR": [UNKNOWN, *np.divide([1, 1, 1, 0.5, 1.5, 1], 1.25)],
+        "irregularity of 41 RR (log)": [np.log(0.51)] * 7,  # changes are 0, 0, 0.5, 1, 0.5
         "mean heart rate (1/min)": [60, 60, 60, 60, 60, 60, 60],
         "RR before - usual RR (usual differences)": [UNKNOWN, 0, 0, 0, -20, 20, 0],  # steady: 20 is as far as it goes
         "RR after (s)": [1, 1, 1, 0.5, 1.5, 1, UNKNOWN],
@@ -154,6 +157,9 @@ def test_looking_only_back_the_same_beats_are_compared_with_those_before_them():
         "RR before / usual RR": [UNKNOWN, UNKNOWN, 1, 1, 0.5, 1.5, 1],  # usual from beat 2 on
         "RR before / mean RR": [UNKNOWN, 1, 1, 1, 0.5 / (3.5 / 4), 1.5, 1],
         "RR before / mean of 10 RR": [UNKNOWN, 1, 1, 1, 0.5 / (3.5 / 4), 1.5, 1],
+        "RR before / short one of 41 RR": [UNKNOWN, 1, 1, 1, 0.5 / 0.65, 1.5 / 0.7, 1 / 0.75],
+        "RR before / long one of 41 RR": [UNKNOWN, 1, 1, 1, 0.5, 1.5 / 1.3, 1 / 1.25],
+        "irregularity of 41 RR (log)": [UNKNOWN, UNKNOWN, *np.log([0.01, 0.01, 0.01, 0.26, 0.51])],
         "mean heart rate (1/min)": [UNKNOWN, 60, 60, 60, 60 * 4 / 3.5, 60, 60],
         "RR before - usual RR (usual differences)": [*[UNKNOWN] * 4, -20, 20, 0],  # usual difference from beat 4 on
     }
@@ -182,6 +188,13 @@ def test_looking_only_back_what_is_usual_is_that_of_the_last_64_beats():
     assert ratios[[95, 96]].tolist() == [0.5, 1]  # of the 64 intervals before beat 96, 35 are half a second
 
 
+def test_early_beats_do_not_make_a_rhythm_irregular_but_changing_from_beat_to_beat_does():
+    steady, early = np.full(50, 0.8), np.tile([0.8, 0.8, 0.8, 0.8, 0.5, 1.1, 0.8, 0.8], 6)  # changes of 3 in 8
+    changing = 0.8 + 0.1 * np.tile([1, -1], 25)
+    middle = [rhythm(*np.cumsum(each))["irregularity of 41 RR (log)"][25] for each in (steady, early, changing)]
+    np.testing.assert_allclose(middle, np.log([0.01, 0.01, 0.01 + 0.2 / 0.8]), atol=0.15)
+
+
 def test_a_stretch_of_more_than_ten_seconds_without_a_beat_is_no_interval():
     columns = rhythm(0, 1, 2, 20, 21, 22)
     assert columns["RR before (s)"][[2, 4]].tolist() == [1, 1]
@@ -201,7 +214,7 @@ def test_where_no_interval_is_known_no_rhythm_is(causal):
 def test_a_fast_rhythm_has_the_same_ratios_as_a_slow_one():
     fast, slow = (rhythm(*np.multiply(EARLY, scale)) for scale in (0.5, 1))
     ratios = [name for name in fast if name.startswith("RR") and "/" in name]
-    assert len(ratios) == 6
+    assert len(ratios) == 8
     for name in ratios:
         np.testing.assert_allclose(fast[name], slow[name], rtol=1e-6)
     np.testing.assert_allclose(fast["mean heart rate (1/min)"], 120)
@@ -226,7 +239,7 @@ def test_of_a_first_beat_looking_only_back_nothing_is_known_but_its_size_and_wav
         "I difference from the usual beat (mV, RMS)",
         *(f"I difference in fifth {i} (log of usual)" for i in range(1, 6)),
     }
-    assert len(unknown) == 8 + 7
+    assert len(unknown) == 11 + 7
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -251,16 +264,16 @@ def test_live_features_of_a_beat_do_not_change_when_more_beats_come(hypothesis):
 
 def test_names_are_different_and_as_many_as_columns_those_of_each_lead_together():
     names = beats.feature_names(("MLII", "V1"))
-    assert (len(names), len(set(names))) == (14 + 2 * 22, 58)
-    assert [name.split()[0] for name in names[14:]] == ["MLII"] * 22 + ["V1"] * 22
-    assert len(beats.feature_names(("MLII",), causal=True)) == 8 + 22
+    assert (len(names), len(set(names))) == (17 + 2 * 22, 61)
+    assert [name.split()[0] for name in names[17:]] == ["MLII"] * 22 + ["V1"] * 22
+    assert len(beats.feature_names(("MLII",), causal=True)) == 11 + 22
 
 
 def test_each_lead_has_its_features_in_its_columns():
     small = pulse_windows(128)
     columns = beats.features(np.concatenate([small, 3 * small], axis=2), np.arange(5), 1)
-    first, second = (columns[:, start : start + 22] for start in (14, 36))
-    in_millivolt = ["mV" in name for name in beats.feature_names(("I", "II"))[14:36]]
+    first, second = (columns[:, start : start + 22] for start in (17, 39))
+    in_millivolt = ["mV" in name for name in beats.feature_names(("I", "II"))[17:39]]
     assert sum(in_millivolt) == 4 + 8 + 4  # sizes, slow wavelets, levels of wavelets
     np.testing.assert_allclose(second[:, in_millivolt], 3 * first[:, in_millivolt], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(second[:, 3], first[:, 3], rtol=1e-4, atol=1e-5)  # 1 - correlation has no unit
@@ -298,6 +311,19 @@ def test_looking_only_back_the_usual_beat_is_unknown_for_two_beats_and_then_the_
     columns = shape([SQUARE, SQUARE, 2 * SQUARE, 2 * SQUARE, 2 * SQUARE, 2 * SQUARE], causal=True)
     expected = [UNKNOWN, UNKNOWN, 1, 1, 0.5, 0.5]  # against 1, found at beat 2, and 1.5, found at beat 4
     np.testing.assert_allclose(columns["difference from the usual beat (mV, RMS)"], expected)
+
+
+def test_a_deviation_is_what_is_left_without_the_usual_beat_over_its_size():
+    windows = np.float32([SQUARE, SQUARE + 5, SQUARE, -2 * SQUARE])
+    deviations = beats.deviations(2 * windows)
+    np.testing.assert_allclose(deviations[:3], 0, atol=1e-6)  # heights and levels of the patient are gone
+    np.testing.assert_allclose(deviations[3], -3 * SQUARE)
+
+
+def test_looking_only_back_the_first_two_beats_deviate_from_nothing():
+    deviations = beats.deviations(np.float32([SQUARE, -SQUARE, SQUARE, 3 * SQUARE]), causal=True)
+    assert not deviations[:2].any()
+    assert np.isfinite(deviations).all()
 
 
 def test_a_flat_window_is_like_nothing_and_unlike_nothing():

@@ -104,7 +104,15 @@ def test_features_are_those_of_the_recording_s_beats(tiny):
     assert data.feature_names == beats.feature_names(("MLII/V5",))
     before = data.features[:, data.feature_names.index("RR before (s)")].reshape(4, 12)
     np.testing.assert_array_equal(before, [[np.nan] + [1] * 11] * 4)  # unknown in each record's first beat
-    assert data_mitbih.load(tiny, "beats", causal=True).features.shape == (48, 8 + 22)
+    assert data_mitbih.load(tiny, "beats", causal=True).features.shape == (48, 11 + 22)
+
+
+def test_deviations_of_a_record_are_those_of_its_own_windows(tiny):
+    windows, deviations = (data_mitbih.load(tiny, "beats", deviation=each) for each in (False, True))
+    first = windows.records["name"] == windows.records["name"].iloc[0]
+    np.testing.assert_array_equal(deviations.signals[first], beats.deviations(windows.signals[first]))
+    np.testing.assert_array_equal(deviations.features, windows.features)
+    assert deviations.cutting == windows.cutting | {"deviation": True}
 
 
 def test_a_record_of_one_beat_has_unknown_intervals(tiny):

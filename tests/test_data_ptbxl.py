@@ -94,6 +94,7 @@ def classes_of(data, ecg_id):
         ("rhythm", "AFIB PACE SR STACH", "AFIB", "STACH"),
         ("statements", "NORM ABQRS AFIB CLBBB IMI LAFB LVH NDT PAC PACE SR STACH", "AFIB NDT", "ABQRS LVH STACH"),
         ("normal", "normal abnormal", "abnormal", "abnormal"),
+        ("beats", "normal abnormal", "normal", "normal"),
     ],
 )
 def test_each_task_has_its_classes_and_its_labels(written, task, classes, of_record_4, of_record_10):
@@ -112,6 +113,25 @@ def test_a_record_is_normal_that_has_no_diagnosis_but_norm_and_of_exactly_one_cl
     assert set(data.labels.sum(axis=1)) == {1}
     with pytest.raises(ValueError, match="task normal has one class a record"):
         data_ptbxl.load(written, "normal", fine_task="statements")
+
+
+def test_beats_are_abnormal_with_a_bundle_branch_block_or_a_pacemaker_whatever_else_is_said(written):
+    data = data_ptbxl.load(written, "beats")
+    abnormal = data.records["ecg_id"][data.labels[:, 1] == 1]
+    assert (abnormal.tolist(), len(data.labels)) == ([7, 12], 12)
+    assert (data.labels.sum(axis=1) == 1).all()
+
+
+def test_leads_are_those_asked_for_in_that_order(written):
+    whole, few = data_ptbxl.load(written, "beats"), data_ptbxl.load(written, "beats", leads=("V1", "II"))
+    assert (few.leads, few.signals.shape) == (("V1", "II"), (12, 1000, 2))
+    np.testing.assert_array_equal(few.signals[:], whole.signals[:][:, :, [6, 1]])
+
+
+@pytest.mark.parametrize("leads", [("II", "V7"), ("II", "II")])
+def test_leads_that_ptbxl_has_not_or_asked_for_twice_are_refused(written, leads):
+    with pytest.raises(ValueError, match="leads of PTB-XL are I II .*, each once, not II"):
+        data_ptbxl.load(written, "beats", leads=leads)
 
 
 def test_every_task_is_tested_here():
@@ -343,6 +363,7 @@ def test_every_record_and_patient_of_the_whole_database_has_a_statement(whole_pt
         "rhythm": 12,
         "statements": 71,
         "normal": 2,
+        "beats": 2,
     }.items(),
 )
 def test_tasks_have_their_published_numbers_of_classes(ptbxl, task, count):

@@ -95,6 +95,20 @@ def test_a_teacher_of_other_classes_is_refused(trained, demo):
         training.targets_of(replace(TINY, teachers=(str(trained / "model.h5"),)), other, demo.rows("train"))
 
 
+def test_training_begins_from_the_weights_of_a_saved_network(trained, demo, tmp_path):
+    path = str(trained / "model.h5")
+    tiny_steps = replace(TINY, start=path, learning_rate=1e-9, epochs=1, seed=5)
+    started = training.train(tiny_steps, demo, tmp_path)
+    for before, after in zip(*(cards.load(each)[0].trainable_weights for each in (path, started)), strict=True):
+        np.testing.assert_allclose(before, after, atol=1e-6)
+    assert list(cards.read(started).data["start"]) == [path]
+
+
+def test_a_start_from_a_network_of_another_shape_is_refused(trained, demo, tmp_path):
+    with pytest.raises(ValueError, match=r"cannot start from .*weights of shape .* came where .* are needed"):
+        training.train(replace(TINY, start=str(trained / "model.h5"), filters=(5,)), demo, tmp_path)
+
+
 def test_finer_labels_are_trained_on_but_the_saved_model_tells_the_classes(demo, tmp_path):
     fine = dataset.FineLabels(np.hstack([demo.labels, 1 - demo.labels]), tuple("abcdefghij"), np.eye(10, 5))
     path = training.train(replace(TINY, epochs=1), replace(demo, fine=fine), tmp_path)

@@ -266,7 +266,7 @@ def as_problem(error):
         wrong = error.errors(include_url=False, include_context=False, include_input=False)[:3]
         return HTTPException(422, "; ".join(f"{'.'.join(map(str, one['loc']))[:80]}: {one['msg']}" for one in wrong))
     if isinstance(error, ValueError):
-        return HTTPException(422, str(error))
+        return HTTPException(422, str(error).encode(errors="backslashreplace").decode())  # may quote what is no text
     # Its message may tell of the patient, so only where it was raised is logged.
     at = error.__traceback__
     while at.tb_next:

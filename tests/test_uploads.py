@@ -34,6 +34,7 @@ def test_a_header_that_names_another_file_is_refused_before_anything_is_opened(c
         (b" 100 350", b" 1 350", ["sampling rates from 50"]),
         (b"dat 16 ", b"dat 16x1000000 ", ["format 16x1000000 is not read"]),
         (b"dat 16 ", b"dat 16:99999999 ", ["format 16:99999999 is not read"]),
+        (b"dat 16 ", b"dat 16\x80 ", ["format 16\\udc80 is not read"]),
         (b"dat 16 ", b"dat 516 ", ["format 516 is not read; there are: 16, 212"]),
         (b" 1000.0(0)/mV", b" 0(0)/mV", ["a gain of 0 came"]),
         (b" 1000.0(0)/mV", b" 1e-90(0)/mV", ["not finite", "a wrong gain"]),

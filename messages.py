@@ -19,7 +19,7 @@ class Asked(BaseModel):
     age: Annotated[float, AllowInfNan(False)] | None = Field(None, ge=0, le=OLDEST, description="in years")
     sex: Literal["female", "male"] | None = None
     processed: bool = Field(False, description="answer what the network was given, too")
-    attention: bool = Field(False, description="answer what the network attended to, too")
+    attention: bool = Field(False, description="answer which steps of time the network attended to, too")
 
 
 class Samples(Asked):
@@ -62,7 +62,9 @@ class Answer(BaseModel):
     parts: list[Part] | None = None
     summary: dict | None = Field(None, description="of the parts, as predict.py gives it")
     processed: list | None = Field(None, description="(windows or parts, samples, leads), or tokens")
-    attention: list | None = Field(None, description="(windows or parts, ...), as in the model's layer")
+    attention: list | None = Field(
+        None, description="(windows or parts, steps), each row sums to one; steps are evenly spread over the samples"
+    )
 
 
 class Problem(BaseModel):

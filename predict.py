@@ -87,7 +87,7 @@ def predict_parts(model, card, record, peaks=None):
         signals, features = cutting.cut_beats(record, samples, options)
         names = beats.feature_names(card.leads, options.causal)
     recorded = Recorded(signals, card.leads, card.sampling_rate, features, names)
-    told = predict_rows(model, Inputs(recorded, card), np.arange(len(samples)))
+    told = predict_rows(model, Inputs(recorded, card), np.arange(len(samples)), batch_size=BATCH)
     decided = metrics.decide(told, card.thresholds).argmax(axis=1)
     rows = pd.DataFrame({"sample": samples, "class": np.array(card.classes)[decided]})
     return pd.concat([rows, pd.DataFrame(told, columns=card.classes)], axis=1)

@@ -4,8 +4,8 @@
     python benchmarks/inference.py saved_models/cnn-lstm-context.h5 --batches 1 128
 
 Exports the model to a temporary folder, and prints milliseconds a call, records a second, and how many times as fast as
-`model.predict` that is. Writes `results/inference.json`. LiteRT takes the records of a batch one by one. Run it on an
-idle machine: threads of ONNX Runtime spin while they wait, and other work then costs them most of their speed.
+`model.predict` that is. Writes `results/inference.md` and `.json`. LiteRT takes the records of a batch one by one. Run
+it on an idle machine: threads of ONNX Runtime spin while they wait, and other work then costs them most of their speed.
 """
 
 import argparse
@@ -77,8 +77,7 @@ def main():
         # A B A B, so that a slow minute of the machine meets all ways.
         settings = options.model, Path(folder), options.batches, options.steps
         table = summarize(measure_in_turn(measure, options.ways * options.turns, *settings))
-    print(table.round(2).to_string(index=False))
-    write("inference", table, load, options)
+    write("inference", load, options, table)
 
 
 if __name__ == "__main__":

@@ -5,8 +5,8 @@
 
 Prints requests a second and milliseconds (median and 99th percentile) of a made-up recording for the default model,
 sent as WFDB files by so many clients at once; how often uploads made up by hypothesis were answered with which status;
-and the memory of a server after a tenth of the requests and after all. Writes `results/serving.json`. The clients take
-their share of the processor.
+and the memory of a server after a tenth of the requests and after all. Writes `results/serving.md` and `.json`. The
+clients take their share of the processor.
 """
 
 import argparse
@@ -115,11 +115,40 @@ def load(port, body, clients, seconds=None, requests=None):
 def megabytes(pid):
     """Memory of a process that is in use."""
     pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
+def example(port):
+    """The recording that the documentation of the service shows."""
+    described = json.loads(Client(port).ask("/openapi.json")[1])["paths"]["/predict"]["post"]["requestBody"]
+    return described["content"]["application/json"]["example"]
+
+
+def under_load(port, body, clients, seconds):
+    """A table of requests a second and milliseconds a request, by how many clients there are."""
+    rows = []
+    for several in clients:
+        times, lasted = load(port, body, several, seconds)
+        told = {"median ms": 1000 * np.median(times), "99 % ms": 1000 * np.quantile(times, 0.99)}
+        rows.append({"clients": several, "requests a second": len(times) / lasted, **told})
+        print(json.dumps(rows[-1]), flush=True)
+    return pd.DataFrame(rows)
+
+
+def memory(models, body, requests):
+    """A table of the memory of a server after a tenth of the requests and after all, of eight clients."""
+    rows, done = [], 0
+    with server(models) as (pid, port):
+        for until in (requests // 10, requests):
+            load(port, body, 8, requests=until - done)
+            rows.append({"requests": until, "MB": megabytes(pid)})
+            print(json.dumps(rows[-1]), flush=True)
+            done = until
+    return pd.DataFrame(rows)
 
 
 def fuzz(port, good, uploads):
-    """How often each status was the answer to uploads made of a good one, of text, and of bytes."""
+    """A table of how often each status was the answer to uploads made of a good one, of text, and of bytes."""
     import hypothesis
     from hypothesis import strategies as st
 
@@ -153,7 +182,7 @@ def fuzz(port, good, uploads):
         assert status < 500, (status, content, body)
 
     upload()
-    return dict(sorted(statuses.items()))
+    return pd.DataFrame(sorted(statuses.items()), columns=["status", "uploads"])
 
 
 def main():
@@ -164,28 +193,16 @@ def main():
     parser.add_argument("--requests", type=int, default=10_000, help="between which memory is compared")
     parser.add_argument("--uploads", type=int, default=2000, help="made up by hypothesis")
     options = parser.parse_args()
-    machine, rows = load_of_machine(), []
-    with server(options.models) as (pid, port):
-        content = json.loads(Client(port).ask("/openapi.json")[1])["paths"]["/predict"]["post"]["requestBody"][
-            "content"
-        ]
-        body = recording(content["application/json"]["example"])
-        for clients in options.clients:
-            times, seconds = load(port, body, clients, options.seconds)
-            told = {"median ms": 1000 * np.median(times), "99 % ms": 1000 * np.quantile(times, 0.99)}
-            rows.append({"clients": clients, "requests a second": len(times) / seconds, **told})
-            print(json.dumps(rows[-1]), flush=True)
+    machine, tables = load_of_machine(), []
+    with server(options.models) as (_, port):
+        body = recording(example(port))
+        if options.clients:
+            tables.append(under_load(port, body, options.clients, options.seconds))
         if options.uploads:
-            print("answers to uploads, by status:", fuzz(port, body, options.uploads), flush=True)
+            tables.append(fuzz(port, body, options.uploads))
     if options.requests:
-        with server(options.models) as (pid, port):
-            for requests in (options.requests // 10, options.requests - options.requests // 10):
-                load(port, body, 8, requests=requests)
-                rows.append({"megabytes": megabytes(pid)})
-                print(f"{rows[-1]['megabytes']:.1f} MB after {requests:,} more requests", flush=True)
-    table = pd.DataFrame(rows)
-    print(table.round(1).to_string(index=False))
-    write("serving", table, machine, options)
+        tables.append(memory(options.models, body, options.requests))
+    write("serving", machine, options, *tables)
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@
     python benchmarks/throughput.py --variants keras keras-onednn-bfloat16 keras-jax torch torch-bfloat16
 
 A step is a batch of random numbers in PTB-XL's shape: forward, cross-entropy, backward and Adam, or forward alone.
-Prints a table and writes `results/throughput.json`. Run it on an idle machine: PyTorch's threads spin while they wait,
-and other work then costs them most of their speed, unless they sleep (`torch-passive`). Ratios are to the faster.
+Prints a table and writes it to `results/throughput.md`, with all settings to `.json`. Run it on an idle machine:
+PyTorch's threads spin while they wait, and other work then costs them most of their speed, unless they sleep
+(`torch-passive`). Ratios are to the faster of PyTorch's.
 """
 
 import argparse
@@ -27,6 +28,8 @@ ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 
 import recipes  # noqa: E402
+import report  # noqa: E402
+import writing  # noqa: E402
 
 SAMPLES, LEADS, FEATURES, CLASSES = 1000, 12, 2, 5
 WARM_UP = 2  # steps before the clock starts: they trace, compile and allocate
@@ -178,12 +181,22 @@ def load_of_machine():
     return load
 
 
-def write(name, table, load, options):
-    """Write what was measured, and how, to `results/<name>.json`."""
-    path = ROOT / "results" / f"{name}.json"
-    path.parent.mkdir(exist_ok=True)
-    about = {**vars(options), "cores": os.cpu_count(), "load": load, "rows": table.to_dict("records")}
-    path.write_text(json.dumps(about, indent=2, default=str))
+def write(name, load, options, *tables):
+    """Print what was measured, and write it to `results/<name>.md`, and with the settings to `.json`."""
+    text = "\n\n".join(report.markdown(table.map(shown)) for table in tables) + "\n"
+    print(text)
+    rows = [row for table in tables for row in table.to_dict("records")]
+    about = {**vars(options), "cores": os.cpu_count(), "load": load, "rows": rows}
+    for ending, content in ((".md", text), (".json", json.dumps(about, indent=2, default=str))):
+        with writing.whole(ROOT / "results" / f"{name}{ending}") as temporary:
+            temporary.write_text(content)
+
+
+def shown(value):
+    """A value of a table as text: numbers with commas, and two or three digits behind which nothing is certain."""
+    if isinstance(value, float):
+        return f"{value:,.{1 if abs(value) >= 10 else 2}f}"
+    return f"{value:,}" if isinstance(value, int) else value
 
 
 def summarize(measured):
@@ -207,8 +220,7 @@ def main():
     measured = measure_in_turn(measure, options.variants * options.turns, options.batch, options.steps)
     table = summarize(measured)
     print(f"records a second; the same {measured['parameters'][0]:,} trainable parameters in each variant")
-    print(table.round(2).to_string(index=False))
-    write("throughput", table, load, options)
+    write("throughput", load, options, table)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
+import tiny_wfdb
 
 import dataset
 
@@ -68,3 +69,28 @@ def demo_of_one_class(demo):
     """The same records, each of the last of its classes."""
     last = demo.labels.shape[1] - 1 - demo.labels[:, ::-1].argmax(axis=1)
     return replace(demo, labels=np.eye(5, dtype="float32")[last], multilabel=False)
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory):
+    """A folder with a tiny ONNX model of each kind that the service meets."""
+    import tiny_serve  # here, since it skips what asks for it where the service's libraries are not installed
+
+    return tiny_serve.write_models(tmp_path_factory.mktemp("served"))
+
+
+@pytest.fixture(scope="session")
+def client(served):
+    """A client of the service over those models."""
+    import tiny_serve
+
+    with tiny_serve.client_of(served, "records") as client:
+        yield client
+
+
+@pytest.fixture
+def record(tmp_path):
+    """The path of a WFDB record of two leads and 3.5 s."""
+    digital = np.random.default_rng(0).integers(0, 1000, (350, 2))
+    tiny_wfdb.write(tmp_path, "record", digital)
+    return tmp_path / "record"

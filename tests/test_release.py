@@ -1,9 +1,12 @@
 """The released model: it opens with TensorFlow alone, far from our code, and the shipped card fits it."""
 
+import importlib.util
+import json
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -69,13 +72,17 @@ SHIPPED = sorted(path.stem for path in RELEASE.parent.glob("*.json"))
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_every_shipped_model_opens_with_its_card_and_gives_probabilities(name):
+def test_every_shipped_model_opens_with_its_card_and_gives_probabilities_which_its_onnx_file_gives_too(name):
     path = RELEASE.with_name(f"{name}.h5")
     model, card = cards.load(path if path.exists() else path.with_suffix(".json"))
     signals = np.random.default_rng(0).standard_normal((2, card.samples, len(card.leads))).astype("float32")
     unknown = np.full((2, len(card.feature_names)), np.nan, "float32")
     recorded = Recorded(signals, card.leads, card.sampling_rate, unknown, card.feature_names)
     told = predict_rows(model, Inputs(recorded, card), np.arange(2))
+    exported = path.with_suffix(".onnx")
+    if exported.exists() and importlib.util.find_spec("onnxruntime"):
+        by_onnx = predict_rows(cards.load(exported)[0], Inputs(recorded, card), np.arange(2))
+        np.testing.assert_allclose(by_onnx, told, atol=1e-5)
     assert told.shape == (2, len(card.classes))
     assert np.all((told >= 0) & (told <= 1))
     assert len(card.thresholds) == (len(card.classes) if card.multilabel else 0)
@@ -94,3 +101,28 @@ def test_it_scores_on_real_records_what_its_card_says(ptbxl):
     # A part of the fold, where only a part of PTB-XL is at hand, scatters by some hundredths.
     tolerance = 1e-4 if len(rows) == card.data["records"]["validation"] else 0.06
     assert scores == pytest.approx(card.scores["validation"]["macro_auc"], abs=tolerance)
+
+
+@pytest.mark.real_data
+def test_the_command_tells_of_real_records_what_evaluation_tells(ptbxl, capsys):
+    """Headers of PTB-XL tell neither age nor sex: they come as flags, or else are as for evaluation without them."""
+    pytest.importorskip("onnxruntime", reason="needs pip install -r requirements-apps.txt")
+    import dataset
+    import predict
+
+    def told(records, *flags):
+        predict.main([str(RELEASE.with_suffix(".onnx")), *map(str, records), *flags, "--json"])
+        return [[row[name] for name in card.classes] for row in json.loads(capsys.readouterr().out)]
+
+    model, card = cards.load(RELEASE.with_suffix(".h5"))
+    data = dataset.load("ptbxl", data_dir=ptbxl)
+    rows = data.rows("validation")[:20]
+    records = [ptbxl / name for name in data.records["name"].iloc[rows]]
+    with_flags = []
+    for record, (age, sex) in zip(records, data.features[rows], strict=True):
+        known = [] if np.isnan(age) else ["--age", str(age)]
+        known += [] if np.isnan(sex) else ["--sex", "female" if sex else "male"]
+        with_flags += told([record], *known)
+    np.testing.assert_allclose(with_flags, predict_rows(model, Inputs(data, card), rows), atol=1e-5)
+    unknown = replace(data, features=np.full_like(data.features, np.nan))
+    np.testing.assert_allclose(told(records), predict_rows(model, Inputs(unknown, card), rows), atol=1e-5)

@@ -173,6 +173,21 @@ def write_folds(scores, folder):
     print(text)
 
 
+def write_search(folder, title, lines, tables, figures):
+    """Write report.md and report.html of a search: lines, tables of text by title, and figures, as PNG files too."""
+    with writing.whole(folder / "report.md") as temporary:
+        temporary.write_text("\n\n".join([*lines, *map(markdown, tables.values())]) + "\n")
+    sections = [f"<h1>{html.escape(title)}</h1>", *(f"<p>{html.escape(line)}</p>" for line in lines)]
+    for name, table in tables.items():
+        sections += [f"<h2>{html.escape(name)}</h2>", table.to_html(index=False, border=0)]
+    for name, figure in figures.items():
+        sections += [f"<h2>{html.escape(name)}</h2>", picture(figure, name)]
+        with writing.whole(folder / f"{name.lower().replace(' ', '-')}.png") as temporary:
+            figure.savefig(temporary, format="png", dpi=120)
+    with writing.whole(folder / "report.html") as temporary:
+        temporary.write_text(page(title, sections))
+
+
 def as_text(result):
     """The tables of models, classes and AAMI figures in Markdown, for a terminal and for documents alike."""
     parts = shown(result)
@@ -196,7 +211,12 @@ def as_html(result, predictions):
             sections += [f"<h2>{html.escape(title)}</h2>", html_table(table)]
     for title, figure in figures(result, predictions):
         sections += [f"<h2>{html.escape(title)}</h2>", picture(figure, title)]
-    head = f'<meta charset="utf-8"><title>{html.escape(result["source"])}</title><style>{STYLE}</style>'
+    return page(result["source"], sections)
+
+
+def page(title, sections):
+    """One HTML page that needs no other file."""
+    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(sections)}</body></html>\n'
 
 

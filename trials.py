@@ -1,0 +1,140 @@
+"""The trials of a search: which settings each stands for, where it lies, and what is known of them all."""
+
+import json
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import pandas as pd
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.inspection import permutation_importance
+
+import spaces
+import state as states
+import writing
+from recipes import Config
+
+STATUS = {"COMPLETED": "finished", "FAILED": "failed", "RUNNING": "running", "INVALID": "waiting"}
+FEWEST = 5  # finished trials from which importance can be told
+FAILURE = "failure.txt"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is searched and how.
+
+    Attributes:
+        config: the published settings, which are tried first; what is not in the space stays as it is here.
+        space: what may change, see `spaces.of`.
+        train: what a trial does, `train(config, read, folder) -> score, epochs`; in a process of its own, as `read` is.
+        read: gives the Dataset.
+        folder: of the search.
+        tuner: one of `oracles.ORACLES`. trials: how many at the most, if there is a most.
+        executions: seeds of a trial, whose mean counts. keep: trials whose checkpoints stay.
+    """
+
+    config: Config
+    space: dict
+    train: Callable
+    read: Callable
+    folder: Path
+    tuner: str = "bayesian"
+    trials: int | None = None
+    executions: int = 1
+    keep: int = 3
+
+    @property
+    def seeds(self):
+        """Seeds of each trial."""
+        return range(self.config.seed, self.config.seed + self.executions)
+
+    @property
+    def searched(self):
+        """Fields of Config that differ between trials."""
+        return [*self.space, *(["epochs"] if self.tuner == "hyperband" else [])]
+
+    def config_of(self, trial):
+        """The Config of one of keras-tuner's trials; Hyperband says how many epochs, too."""
+        values = trial.hyperparameters.values
+        config = replace(self.config, epochs=values.get("tuner/epochs", self.config.epochs))
+        return spaces.decode(config, self.space, values)
+
+    def folder_of(self, trial):
+        """Where keras-tuner, too, has its file of the trial."""
+        return self.folder / f"trial_{trial.trial_id}"
+
+    def begin(self, data):
+        """Write into the folder what is searched, or see that the search there is of the same.
+
+        Raises:
+            ValueError: it is of other settings or other data.
+        """
+        wanted = asdict(self.config) | {"tuner": self.tuner, "executions": self.executions}
+        wanted |= {f"values of {name}": part for name, part in self.space.items()}
+        wanted |= {"data": f"{data.source} {data.task}", "checksum of the data": data.checksum}
+        wanted, path = json.loads(json.dumps(wanted)), self.folder / "search.json"
+        if path.exists():
+            states.check_same(json.loads(path.read_text()), wanted, instead="name another folder with --out")
+        with writing.whole(path) as temporary:
+            temporary.write_text(json.dumps(wanted, indent=1) + "\n")
+
+
+def table(plan, trials):
+    """A row for each of keras-tuner's trials, in the order in which they began."""
+    return pd.DataFrame([row(plan, trial) for trial in sorted(trials, key=lambda trial: int(trial.trial_id))])
+
+
+def row(plan, trial):
+    """A trial: its number, how it ended, score of each seed and their mean, epochs, seconds, what was searched."""
+    metrics = {name: trial.metrics.get_last_value(name) for name in trial.metrics.metrics}
+    failure, config = plan.folder_of(trial) / FAILURE, plan.config_of(trial)
+    values = {name: getattr(config, name) for name in plan.searched}
+    return {
+        "trial": int(trial.trial_id),
+        "status": STATUS[trial.status],
+        "score": float("nan") if trial.score is None else trial.score,
+        **{f"seed_{seed}": metrics.get(f"seed_{seed}") for seed in plan.seeds},
+        "epochs_run": metrics.get("epochs"),
+        "seconds": metrics.get("seconds"),
+        "error": failure.read_text().splitlines()[-1] if trial.status == "FAILED" and failure.exists() else "",
+        **{name: spaces.text(value) if isinstance(value, tuple) else value for name, value in values.items()},
+    }
+
+
+def best(rows, count):
+    """The rows of the finished trials with the highest scores, the best first; of equals, that which began first."""
+    return rows[rows["status"] == "finished"].nlargest(count, "score")
+
+
+def line(rows, number):
+    """What is told of a trial when it has ended."""
+    ended = rows.set_index("trial").loc[number]
+    if ended["status"] != "finished":
+        return f"trial {number}: {ended['status']}" + (f": {ended['error']}" if ended["error"] else "")
+    first = best(rows, 1).iloc[0]
+    return (
+        f"trial {number}: {ended['score']:.4f} after {ended['seconds']:.0f} s; "
+        f"best {first['score']:.4f} of trial {first['trial']}"
+    )
+
+
+def bounds(plan, rows):
+    """What each searched setting may be: a Range or a tuple of values, see `spaces.of`."""
+    rungs = {"epochs": tuple(sorted(set(rows["epochs"])))} if plan.tuner == "hyperband" else {}
+    return plan.space | rungs
+
+
+def importance(plan, rows):
+    """What each searched setting is worth to the score, as a share, the most important first; empty of too few trials.
+
+    A forest is fitted to the finished trials; a setting counts as much as the fit loses when its values are shuffled
+    (Breiman 2001, Machine Learning 45). It is of these trials alone: what they hardly changed explains little.
+    """
+    finished = rows[rows["status"] == "finished"]
+    if len(finished) < FEWEST:
+        return pd.Series(name="importance", dtype=float)
+    places = pd.DataFrame({name: spaces.place(part, finished[name]) for name, part in bounds(plan, rows).items()})
+    forest = RandomForestRegressor(300, random_state=0).fit(places, finished["score"])
+    lost = permutation_importance(forest, places, finished["score"], n_repeats=20, random_state=0).importances_mean
+    lost = pd.Series(lost.clip(min=0), places.columns, name="importance")
+    return (lost / (lost.sum() or 1)).sort_values(ascending=False)

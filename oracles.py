@@ -8,13 +8,12 @@ from pathlib import Path
 
 import keras_tuner
 
+import processes
 import spaces
 import trials
 import writing
 
-SCORE = "val_macro_auc"
 INITIAL = 10  # trials at random before the Bayesian model is asked
-SILENCE = 120  # s without a sign of life, after which a worker is lost to its chief, and a chief to its workers
 CHECKPOINTS = (".h5", ".keras", ".npz")
 
 
@@ -87,7 +86,7 @@ class Steady:
 
     def _end_lost(self):
         for tuner_id, trial in list(self.ongoing_trials.items()):
-            if tuner_id in self.gone() or time.monotonic() - self.heard[trial.trial_id] > SILENCE:
+            if tuner_id in self.gone() or time.monotonic() - self.heard[trial.trial_id] > processes.SILENCE:
                 print(f"{tuner_id} is lost", flush=True)
                 trial.status = "INVALID"  # to be tried once more
                 self.end_trial(trial)
@@ -142,7 +141,7 @@ def build(plan, deadline=float("inf")):
             parameters.Choice(name, [spaces.text(each) for each in part], default=spaces.text(own))
     own = {"bayesian": {"num_initial_points": INITIAL}, "hyperband": {"max_epochs": plan.config.epochs}}
     oracle = type("Oracle", (Steady, ORACLES[plan.tuner]), {})(
-        objective=keras_tuner.Objective(SCORE, "max"),
+        objective=keras_tuner.Objective(trials.SCORE, "max"),
         hyperparameters=parameters,
         seed=plan.config.seed + 1,  # 0 would be none
         max_retries_per_trial=1,

@@ -181,7 +181,7 @@ def search_history(trials):
         axes.plot(failed["trial"], np.full(len(failed), 0.02), "x", color="tab:red", transform=bottom, label="failed")
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(xlabel="trial", ylabel="validation macro AUC")
-    axes.legend(frameon=False, loc="lower right")
+    axes.legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
     return figure
 
 
@@ -201,23 +201,22 @@ def parallel_coordinates(places, ticks, scores):
     Args:
         places: between 0 and 1, `(trials, settings)`, by the name of the setting.
         ticks: name of a setting to its marks, a dict from place to text.
-        scores: of the trials `(trials,)`.
+        scores: of the trials, a Series `(trials,)`.
     """
     figure, (axes,) = row_of_axes(1, height=4.6, width=1.15 * (places.shape[1] + 1))
     low, high = scores.min(), max(scores.max(), scores.min() + 1e-9)
-    told = (scores - low) / (high - low)
-    lines = np.column_stack([places, told])
-    for line, share in sorted(zip(lines, told, strict=True), key=lambda pair: pair[1]):
-        axes.plot(line, color=SHADES(0.15 + 0.85 * share), linewidth=1 + 1.5 * share, alpha=0.8)
-    axes.plot(lines[np.argmax(told)], "o-", color="tab:red", linewidth=2.5, markersize=4, label="best")
-    marks = ticks | {"score": {0: f"{low:.4f}", 1: f"{high:.4f}"}}
-    for column, marked in enumerate(marks.values()):
+    lines = places.assign(score=(scores - low) / (high - low))
+    shades = 0.2 + 0.7 * scores.rank(pct=True)  # by rank: one bad trial would make all others look alike
+    for number in scores.sort_values().index:
+        axes.plot(lines.loc[number].to_numpy(), color=SHADES(shades[number]), linewidth=1.5)
+    axes.plot(lines.loc[scores.idxmax()].to_numpy(), "o-", color="tab:red", linewidth=2.5, markersize=4, label="best")
+    for column, marks in enumerate((ticks | {"score": {0: f"{low:.4f}", 1: f"{high:.4f}"}}).values()):
         axes.axvline(column, color="black", linewidth=0.8)
-        for height, text in marked.items():
-            axes.annotate(text, (column, height), (3, 0), textcoords="offset points", va="center", fontsize=7)
-    axes.set_xticks(range(len(marks)), marks, rotation=30, ha="right")
+        for height, text in marks.items():
+            label = axes.annotate(text, (column, height), (4, 0), textcoords="offset points", va="center", fontsize=7)
+            label.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1})
+    axes.set_xticks(range(lines.shape[1]), lines.columns, rotation=30, ha="right")
     axes.set(yticks=[], ylim=(-0.05, 1.05))
-    axes.spines["left"].set_visible(False)
-    axes.spines["bottom"].set_visible(False)
+    axes.spines[["left", "bottom"]].set_visible(False)
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
     return figure

@@ -10,6 +10,7 @@ import traceback
 WAYS = multiprocessing.get_all_start_methods()
 CONTEXT = multiprocessing.get_context("forkserver" if "forkserver" in WAYS else "spawn")
 BEAT = 5  # s
+SILENCE = 120  # s; who gave no sign of life for so long is lost
 
 
 class Failed(Exception):

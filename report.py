@@ -30,7 +30,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 85rem; margin: 2rem auto
 table { border-collapse: collapse; font-size: 0.9rem }
 td, th { padding: 0.25rem 0.6rem; text-align: right; white-space: nowrap } small { color: #666 }
 th { border-bottom: 1px solid #888; white-space: normal } td:first-child, th:first-child { text-align: left }
-tbody tr:nth-child(even) { background: #f5f5f5 } img { max-width: 100% } .mind { color: #a00 }
+tbody tr:nth-child(even) { background: #f5f5f5 } img { max-width: 100% } pre { white-space: pre-wrap }
 """
 
 
@@ -173,19 +173,24 @@ def write_folds(scores, folder):
     print(text)
 
 
-def write_search(folder, title, lines, tables, figures):
-    """Write report.md and report.html of a search: lines, tables of text by title, and figures, as PNG files too."""
+def write_search(folder, lines, command, tables, figures):
+    """Write report.md and report.html of a search: lines, a command, tables of text and figures, by title.
+
+    The figures become PNG files too.
+    """
+    parts = [*lines, f"```\n{command}\n```", *map(markdown, tables.values())]
     with writing.whole(folder / "report.md") as temporary:
-        temporary.write_text("\n\n".join([*lines, *map(markdown, tables.values())]) + "\n")
-    sections = [f"<h1>{html.escape(title)}</h1>", *(f"<p>{html.escape(line)}</p>" for line in lines)]
-    for name, table in tables.items():
-        sections += [f"<h2>{html.escape(name)}</h2>", table.to_html(index=False, border=0)]
-    for name, figure in figures.items():
-        sections += [f"<h2>{html.escape(name)}</h2>", picture(figure, name)]
-        with writing.whole(folder / f"{name.lower().replace(' ', '-')}.png") as temporary:
+        temporary.write_text("\n\n".join(parts) + "\n")
+    sections = [f"<h1>{html.escape(folder.name)}</h1>", *(f"<p>{html.escape(line)}</p>" for line in lines)]
+    sections.append(f"<pre>{html.escape(command)}</pre>")
+    for title, table in tables.items():
+        sections += [f"<h2>{title}</h2>", table.to_html(index=False, border=0)]
+    for title, figure in figures.items():
+        sections += [f"<h2>{title}</h2>", picture(figure, title)]
+        with writing.whole(folder / f"{title.lower().replace(' ', '-')}.png") as temporary:
             figure.savefig(temporary, format="png", dpi=120)
     with writing.whole(folder / "report.html") as temporary:
-        temporary.write_text(page(title, sections))
+        temporary.write_text(page(folder.name, sections))
 
 
 def as_text(result):

@@ -16,7 +16,6 @@ from keras_tuner.src import protos
 from keras_tuner.src.distribute import oracle_chief, oracle_client
 
 import card as cards
-import oracles
 import processes
 import state as states
 import training
@@ -67,7 +66,7 @@ def attempt(oracle, plan, trial):
     else:
         scores, epochs = zip(*told, strict=True)
         metrics = {f"seed_{seed}": score for seed, score in zip(plan.seeds, scores, strict=True)}
-        metrics |= {oracles.SCORE: np.mean(scores), "epochs": np.mean(epochs), "seconds": time.monotonic() - start}
+        metrics |= {trials.SCORE: np.mean(scores), "epochs": np.mean(epochs), "seconds": time.monotonic() - start}
         oracle.update_trial(trial.trial_id, metrics)
         trial.status = "COMPLETED"
     oracle.end_trial(trial)
@@ -101,7 +100,7 @@ def work_for(plan, host, port, name):
         ConnectionError: it does not answer.
     """
     os.environ |= {"KERASTUNER_ORACLE_IP": host, "KERASTUNER_ORACLE_PORT": str(port), "KERASTUNER_TUNER_ID": name}
-    oracle_client.TIMEOUT = oracles.SILENCE  # of every call; keras-tuner waits an hour
+    oracle_client.TIMEOUT = processes.SILENCE  # of every call; keras-tuner waits an hour
     try:
         work(oracle_client.OracleClient(None), plan, name)
     except grpc.RpcError as error:

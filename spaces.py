@@ -163,7 +163,8 @@ def decode(config, space, values):
 def place(part, values):
     """Where values, or their texts, lie in what a setting may be: from 0, the lowest or first, to 1."""
     if isinstance(part, Range):
-        low, high, values = (np.log(each) if part.log else np.asarray(each) for each in (part.low, part.high, values))
+        scale = np.log if part.log else np.asarray
+        low, high, values = scale(part.low), scale(part.high), scale(np.asarray(values))
         return (values - low) / (high - low)
     order = [text(each) for each in part]
     return np.array([order.index(text(value)) for value in values]) / max(1, len(order) - 1)

@@ -14,6 +14,7 @@ import state as states
 import writing
 from recipes import Config
 
+SCORE = "val_macro_auc"
 STATUS = {"COMPLETED": "finished", "FAILED": "failed", "RUNNING": "running", "INVALID": "waiting"}
 FEWEST = 5  # finished trials from which importance can be told
 FAILURE = "failure.txt"
@@ -101,9 +102,14 @@ def row(plan, trial):
     }
 
 
+def finished(rows):
+    """The rows of finished trials."""
+    return rows[rows["status"] == "finished"] if len(rows) else rows
+
+
 def best(rows, count):
     """The rows of the finished trials with the highest scores, the best first; of equals, that which began first."""
-    return rows[rows["status"] == "finished"].nlargest(count, "score")
+    return finished(rows).nlargest(count, "score") if len(rows) else rows
 
 
 def line(rows, number):
@@ -124,17 +130,23 @@ def bounds(plan, rows):
     return plan.space | rungs
 
 
+def places(plan, rows):
+    """Where the values of each finished trial lie in what they may be, `(trials, settings)`; see `spaces.place`."""
+    ended = finished(rows)
+    placed = {name: spaces.place(part, ended[name]) for name, part in bounds(plan, rows).items()}
+    return pd.DataFrame(placed, index=ended.index)
+
+
 def importance(plan, rows):
     """What each searched setting is worth to the score, as a share, the most important first; empty of too few trials.
 
     A forest is fitted to the finished trials; a setting counts as much as the fit loses when its values are shuffled
     (Breiman 2001, Machine Learning 45). It is of these trials alone: what they hardly changed explains little.
     """
-    finished = rows[rows["status"] == "finished"]
-    if len(finished) < FEWEST:
+    ended, scores = places(plan, rows), finished(rows)["score"]
+    if len(ended) < FEWEST:
         return pd.Series(name="importance", dtype=float)
-    places = pd.DataFrame({name: spaces.place(part, finished[name]) for name, part in bounds(plan, rows).items()})
-    forest = RandomForestRegressor(300, random_state=0).fit(places, finished["score"])
-    lost = permutation_importance(forest, places, finished["score"], n_repeats=20, random_state=0).importances_mean
-    lost = pd.Series(lost.clip(min=0), places.columns, name="importance")
+    forest = RandomForestRegressor(100, random_state=0).fit(ended, scores)
+    lost = permutation_importance(forest, ended, scores, n_repeats=10, random_state=0).importances_mean
+    lost = pd.Series(lost.clip(min=0), ended.columns, name="importance")
     return (lost / (lost.sum() or 1)).sort_values(ascending=False)

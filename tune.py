@@ -80,24 +80,22 @@ def run(plan, oracle, options):
 def finish(plan, oracle, options):
     """Write the report of what has finished so far, and print the best trials and the line that trains the first."""
     rows = oracle.table()
-    finished = rows[rows["status"] == "finished"] if len(rows) else rows
-    if not len(finished):
+    best = trials.best(rows, SHOWN)
+    if not len(best):
         print("no trial has finished")
         return
-    best = trials.best(rows, SHOWN)
-    first = next(trial for trial in oracle.trials.values() if int(trial.trial_id) == best["trial"].iloc[0])
-    config = plan.config_of(first)
+    number, worth = best["trial"].iloc[0], trials.importance(plan, rows)
+    config = next(plan.config_of(trial) for trial in oracle.trials.values() if int(trial.trial_id) == number)
     lines = [
-        f"{len(rows)} trials, {len(finished)} finished, {(rows['status'] == 'failed').sum()} failed. "
-        f"The score is the macro AUC on validation records, the best epoch's"
-        f"{f', mean of {plan.executions} seeds' if plan.executions > 1 else ''}.",
-        f"Trial {int(first.trial_id)}, with its first seed, again:",
-        spaces.command(config, *data_flags(options), "--out", f"{plan.folder}-best"),
+        ", ".join(f"{count} {status}" for status, count in rows["status"].value_counts().items()),
+        f"score: validation macro AUC at the best epoch, mean of the seeds {', '.join(map(str, plan.seeds))}",
+        f"best: {best['score'].iloc[0]:.4f} of trial {number}; with its first seed again:",
     ]
-    worth = trials.importance(plan, rows)
+    command = spaces.command(config, *data_flags(options), "--out", f"{plan.folder}-best")
     tables = tables_of(plan, rows, best, config, worth)
-    report.write_search(plan.folder, plan.folder.name, lines, tables, figures_of(plan, rows, worth))
-    print("\n".join([f"\n{report.markdown(tables['Best trials'])}\n", f"written to {plan.folder}", *lines]))
+    report.write_search(plan.folder, lines, command, tables, figures_of(plan, rows, worth))
+    print(f"\n{report.markdown(tables['Best trials'])}\n\nwritten to {plan.folder}: report.html, report.md, trials.csv")
+    print("\n".join([*lines, command]))
 
 
 def tables_of(plan, rows, best, config, worth):
@@ -105,29 +103,26 @@ def tables_of(plan, rows, best, config, worth):
     values = [(name, getattr(plan.config, name), getattr(config, name)) for name in trials.bounds(plan, rows)]
     tables = {
         "Best trials": best.drop(columns=["status", "error"]),
-        "Published values and the best": pd.DataFrame(values, columns=["setting", "published", "best"]),
         "Importance": worth.rename_axis("setting").reset_index(),
+        "Published values and the best": pd.DataFrame(values, columns=["setting", "published", "best"]),
         "Failed trials": rows.loc[rows["status"] == "failed", ["trial", "error"]],
     }
-    texts = {
-        title: table.map(lambda value: "" if value != value else spaces.text(value)) for title, table in tables.items()
-    }
-    return {title: table for title, table in texts.items() if len(table)}
+    return {title: table.map(as_text) for title, table in tables.items() if len(table)}
+
+
+def as_text(value):
+    """A value for a table; none where there is none."""
+    return "" if value is None or value != value else spaces.text(value)
 
 
 def figures_of(plan, rows, worth):
     """Figures for the report."""
-    finished, bounds = rows[rows["status"] == "finished"], trials.bounds(plan, rows)
-    places = pd.DataFrame({name: spaces.place(part, finished[name]) for name, part in bounds.items()})
-    ticks = {name: spaces.marks(part) for name, part in bounds.items()}
-    figures = {
-        "History": plots.search_history(rows),
-        "Importance": plots.shares(worth, "share of what the settings tell"),
-    }
-    lines = plots.parallel_coordinates(places, ticks, finished["score"].to_numpy())
-    return {title: figure for title, figure in figures.items() if len(worth) or title != "Importance"} | {
-        "Parallel coordinates": lines
-    }
+    figures = {"History": plots.search_history(rows)}
+    if len(worth):
+        figures["Importance"] = plots.shares(worth, "share of what the settings tell of the score")
+    places, scores = trials.places(plan, rows), trials.finished(rows)["score"]
+    ticks = {name: spaces.marks(part) for name, part in trials.bounds(plan, rows).items()}
+    return figures | {"Parallel coordinates": plots.parallel_coordinates(places, ticks, scores)}
 
 
 def data_flags(options):

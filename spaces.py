@@ -42,7 +42,7 @@ SIGNALS = TRAINING | {
     ),
 }
 BEATS = {"class_weight_power": (0.0, 0.25, 0.5, 1.0)}
-# Kernels of the blocks in order; further blocks have the last one's.
+# Kernels of the blocks in order; further blocks have the last one's, and of fewer blocks the last count nothing.
 KERNELS = ((3,), (5,), (7,), (3, 7), (7, 3), (15, 7, 3))
 XRESNET = SIGNALS | {"filters": ((32,) * 4, (64,) * 4, (32, 32, 64, 64)), "kernels": ((3,), (5,), (7,), (7, 5, 3))}
 
@@ -146,16 +146,21 @@ def text(value):
     return f"{value:.{DIGITS}g}" if isinstance(value, float) else str(value)
 
 
-def decode(config, space, values):
-    """The Config that `values` of a search stand for: numbers of a Range, and the text of other values.
+def chosen(space, values):
+    """Values of a search, which are numbers of a Range and texts of others, as values of Config.
 
     Numbers are rounded, so that those that came through keras-tuner's service, in 32 bits, are as they were.
     """
-    changes = {}
-    for name, part in space.items():
-        value = values[name]
-        changes[name] = float(text(value)) if isinstance(part, Range) else {text(each): each for each in part}[value]
-    config = replace(config, **changes)
+    return {
+        name: float(text(values[name]))
+        if isinstance(part, Range)
+        else {text(each): each for each in part}[values[name]]
+        for name, part in space.items()
+    }
+
+
+def complete(config):
+    """A Config with as many kernels as it has blocks."""
     blocks = len(config.filters)
     return replace(config, kernels=(config.kernels + config.kernels[-1:] * blocks)[:blocks])
 

@@ -49,16 +49,15 @@ class Plan:
         """Seeds of each trial."""
         return range(self.config.seed, self.config.seed + self.executions)
 
-    @property
-    def searched(self):
-        """Fields of Config that differ between trials."""
-        return [*self.space, *(["epochs"] if self.tuner == "hyperband" else [])]
+    def chosen(self, trial):
+        """What one of keras-tuner's trials has of its own, by field of Config; Hyperband says how many epochs, too."""
+        values = trial.hyperparameters.values
+        rung = {"epochs": values["tuner/epochs"]} if self.tuner == "hyperband" else {}
+        return spaces.chosen(self.space, values) | rung
 
     def config_of(self, trial):
-        """The Config of one of keras-tuner's trials; Hyperband says how many epochs, too."""
-        values = trial.hyperparameters.values
-        config = replace(self.config, epochs=values.get("tuner/epochs", self.config.epochs))
-        return spaces.decode(config, self.space, values)
+        """The Config of one of keras-tuner's trials."""
+        return spaces.complete(replace(self.config, **self.chosen(trial)))
 
     def folder_of(self, trial):
         """Where keras-tuner, too, has its file of the trial."""
@@ -88,8 +87,7 @@ def table(plan, trials):
 def row(plan, trial):
     """A trial: its number, how it ended, score of each seed and their mean, epochs, seconds, what was searched."""
     metrics = {name: trial.metrics.get_last_value(name) for name in trial.metrics.metrics}
-    failure, config = plan.folder_of(trial) / FAILURE, plan.config_of(trial)
-    values = {name: getattr(config, name) for name in plan.searched}
+    failure, values = plan.folder_of(trial) / FAILURE, plan.chosen(trial)
     return {
         "trial": int(trial.trial_id),
         "status": STATUS[trial.status],

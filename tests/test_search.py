@@ -59,6 +59,16 @@ def test_a_row_tells_all_of_a_trial(tmp_path):
     )
 
 
+def test_a_row_tells_what_was_chosen_even_where_fewer_blocks_need_less_of_it(tmp_path):
+    space = {"filters": ((8,),), "kernels": ((15, 7, 3), (5,))}
+    config = replace(recipes.RECIPES["demo"], filters=(8,), kernels=(15, 7, 3))
+    asked = plan(tmp_path, tuner="grid", config=config, space=space)
+    oracle = run(asked)
+    assert oracle.table()["kernels"].tolist() == ["15 7 3", "5"]
+    assert [asked.config_of(trial).kernels for trial in oracle.trials.values()] == [(15,), (5,)]
+    assert trials.places(asked, oracle.table())["kernels"].tolist() == [0, 1]
+
+
 def test_hyperband_trains_few_epochs_first_and_the_best_for_longer(tmp_path):
     rows = run(plan(tmp_path, tuner="hyperband", trials=None)).table()
     assert set(rows["epochs"]) == {2, 4, 10}  # a third of ten, and of that
@@ -111,7 +121,7 @@ def test_every_tuner_goes_on_where_it_was(tuner, tmp_path, monkeypatch):
         with pytest.raises(KeyboardInterrupt):
             run(asked)
     rows = run(asked).table()
-    assert rows["trial"].tolist() == list(range(14)) and not rows.duplicated(asked.searched).any()
+    assert rows["trial"].tolist() == list(range(14)) and not rows.duplicated(list(trials.bounds(asked, rows))).any()
     assert calls(tmp_path) == dict.fromkeys(range(14), 1)
 
 

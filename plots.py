@@ -3,9 +3,12 @@
 import textwrap
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.figure import Figure
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import PrecisionRecallDisplay, RocCurveDisplay
+
+SHADES = colormaps["Blues"]
 
 
 def row_of_axes(count, height=3.0, width=2.9):
@@ -162,4 +165,58 @@ def words(classes, names, weights, shapes):
         each.spines[["top", "right", "left"]].set_visible(False)
     for each, name in zip(axes[:, 0], rows, strict=True):
         each.set_ylabel(name)
+    return figure
+
+
+def search_history(trials):
+    """The score of each trial of a search (a row each: trial, status, score), and the best so far."""
+    figure, (axes,) = row_of_axes(1, height=3.6, width=8)
+    finished, failed = trials[trials["status"] == "finished"], trials[trials["status"] == "failed"]
+    axes.plot(finished["trial"], finished["score"], "o", color="tab:blue", label="trial")
+    axes.step(finished["trial"], finished["score"].cummax(), where="post", color="tab:orange", label="best so far")
+    if finished["trial"].min() == 0:
+        axes.axhline(finished["score"].iloc[0], color="grey", linestyle=":", label="published values")
+    if len(failed):
+        bottom = axes.get_xaxis_transform()  # at the lower edge, wherever that is
+        axes.plot(failed["trial"], np.full(len(failed), 0.02), "x", color="tab:red", transform=bottom, label="failed")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set(xlabel="trial", ylabel="validation macro AUC")
+    axes.legend(frameon=False, ncols=4, loc="lower left", bbox_to_anchor=(0, 1))
+    return figure
+
+
+def shares(values, label):
+    """Horizontal bars of a Series of shares, the first on top."""
+    figure, (axes,) = row_of_axes(1, height=0.3 * len(values) + 0.9, width=7)
+    bars = axes.barh(values.index[::-1], values[::-1], color="tab:blue")
+    axes.bar_label(bars, fmt="{:.0%}", padding=3)
+    axes.set(xlabel=label, xlim=(0, 1.1 * max(values.max(), 0.01)))
+    axes.xaxis.set_major_formatter("{x:.0%}")
+    return figure
+
+
+def parallel_coordinates(places, ticks, scores):
+    """A line for each trial through its values, the darker the better; the best stands out.
+
+    Args:
+        places: between 0 and 1, `(trials, settings)`, by the name of the setting.
+        ticks: name of a setting to its marks, a dict from place to text.
+        scores: of the trials, a Series `(trials,)`.
+    """
+    figure, (axes,) = row_of_axes(1, height=4.6, width=1.15 * (places.shape[1] + 1))
+    low, high = scores.min(), max(scores.max(), scores.min() + 1e-9)
+    lines = places.assign(score=(scores - low) / (high - low))
+    shades = 0.2 + 0.7 * scores.rank(pct=True)  # by rank: one bad trial would make all others look alike
+    for number in scores.sort_values().index:
+        axes.plot(lines.loc[number].to_numpy(), color=SHADES(shades[number]), linewidth=1.5)
+    axes.plot(lines.loc[scores.idxmax()].to_numpy(), "o-", color="tab:red", linewidth=2.5, markersize=4, label="best")
+    for column, marks in enumerate((ticks | {"score": {0: f"{low:.4f}", 1: f"{high:.4f}"}}).values()):
+        axes.axvline(column, color="black", linewidth=0.8)
+        for height, text in marks.items():
+            label = axes.annotate(text, (column, height), (4, 0), textcoords="offset points", va="center", fontsize=7)
+            label.set_bbox({"facecolor": "white", "edgecolor": "none", "alpha": 0.7, "pad": 1})
+    axes.set_xticks(range(lines.shape[1]), lines.columns, rotation=30, ha="right")
+    axes.set(yticks=[], ylim=(-0.05, 1.05))
+    axes.spines[["left", "bottom"]].set_visible(False)
+    axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
     return figure

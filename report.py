@@ -30,7 +30,7 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 85rem; margin: 2rem auto
 table { border-collapse: collapse; font-size: 0.9rem }
 td, th { padding: 0.25rem 0.6rem; text-align: right; white-space: nowrap } small { color: #666 }
 th { border-bottom: 1px solid #888; white-space: normal } td:first-child, th:first-child { text-align: left }
-tbody tr:nth-child(even) { background: #f5f5f5 } img { max-width: 100% } .mind { color: #a00 }
+tbody tr:nth-child(even) { background: #f5f5f5 } img { max-width: 100% } pre { white-space: pre-wrap }
 """
 
 
@@ -173,6 +173,26 @@ def write_folds(scores, folder):
     print(text)
 
 
+def write_search(folder, lines, command, tables, figures):
+    """Write report.md and report.html of a search: lines, a command, tables of text and figures, by title.
+
+    The figures become PNG files too.
+    """
+    parts = [*lines, f"```\n{command}\n```", *map(markdown, tables.values())]
+    with writing.whole(folder / "report.md") as temporary:
+        temporary.write_text("\n\n".join(parts) + "\n")
+    sections = [f"<h1>{html.escape(folder.name)}</h1>", *(f"<p>{html.escape(line)}</p>" for line in lines)]
+    sections.append(f"<pre>{html.escape(command)}</pre>")
+    for title, table in tables.items():
+        sections += [f"<h2>{title}</h2>", table.to_html(index=False, border=0)]
+    for title, figure in figures.items():
+        sections += [f"<h2>{title}</h2>", picture(figure, title)]
+        with writing.whole(folder / f"{title.lower().replace(' ', '-')}.png") as temporary:
+            figure.savefig(temporary, format="png", dpi=120)
+    with writing.whole(folder / "report.html") as temporary:
+        temporary.write_text(page(folder.name, sections))
+
+
 def as_text(result):
     """The tables of models, classes and AAMI figures in Markdown, for a terminal and for documents alike."""
     parts = shown(result)
@@ -196,7 +216,12 @@ def as_html(result, predictions):
             sections += [f"<h2>{html.escape(title)}</h2>", html_table(table)]
     for title, figure in figures(result, predictions):
         sections += [f"<h2>{html.escape(title)}</h2>", picture(figure, title)]
-    head = f'<meta charset="utf-8"><title>{html.escape(result["source"])}</title><style>{STYLE}</style>'
+    return page(result["source"], sections)
+
+
+def page(title, sections):
+    """One HTML page that needs no other file."""
+    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
     return f'<!doctype html><html lang="en"><head>{head}</head><body>{"".join(sections)}</body></html>\n'
 
 

@@ -90,9 +90,9 @@ def next_epoch(log, counters, epochs):
     return epochs if counters.get("EarlyStopping", {}).get("stopped_epoch") else len(log)
 
 
-def check_same(before, now):
+def check_same(before, now, instead="start without --resume"):
     """Refuse to go on with a run under other settings, or on other data."""
     differ = [name for name in now if before.get(name) != now[name]]
     if differ:
         was = ", ".join(f"{name} {before.get(name)} (now {now[name]})" for name in differ)
-        raise ValueError(f"cannot resume: that run has other settings: {was}; use them, or start without --resume")
+        raise ValueError(f"cannot resume: that run has other settings: {was}; use them, or {instead}")

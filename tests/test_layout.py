@@ -7,14 +7,15 @@ import pytest
 import dataset
 
 LAYERS = [
-    "wfdb_files downloads writing logs",
+    "wfdb_files downloads writing logs processes",
     "dataset records preprocessing beats tokens balance augmentation models losses metrics plots runtimes"
     " archive uploads",
     "cutting messages",
     "data_ptbxl data_mitbih data_heartbeat data_demo",
     "recipes inputs",
-    "card batches state",
-    "training predict explain report assessment",
+    "card batches state spaces",
+    "training predict explain report assessment trials",
+    "oracles search",
     "tune evaluate export serve app",
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names.split()}

@@ -17,18 +17,22 @@ class State(keras.callbacks.Callback):
     Weights, optimizer and the states of the seed generators are variables; the other callbacks keep numbers.
     """
 
-    def __init__(self, folder, card, others):
+    def __init__(self, folder, card, others, writes=True):
         super().__init__()
-        self.folder, self.card = folder, card
+        self.folder, self.card, self.writes = folder, card, writes
         self.others = {type(callback).__name__: callback for callback in others}
         self.log, self.counters = [], {}
 
     def on_train_begin(self, logs=None):
-        for name, values in self.counters.items():  # after the callbacks' own on_train_begin, which empties them
-            vars(self.others[name]).update(values)
+        for name, callback in self.others.items():  # after the callbacks' own on_train_begin, which empties them
+            vars(callback).update(self.counters.get(name, {}))
 
     def on_epoch_end(self, epoch, logs=None):
         self.log.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
+        if self.writes:
+            self._write()
+
+    def _write(self):
         numbers = {
             name: {key: value for key, value in vars(callback).items() if isinstance(value, (int, float))}
             for name, callback in self.others.items()
@@ -48,8 +52,7 @@ class State(keras.callbacks.Callback):
         return self.model.variables + self.model.optimizer.variables
 
     def _run(self):
-        data = {f"{name} of the data": value for name, value in self.card.data.items()}
-        return json.loads(json.dumps(self.card.config | data))  # as it comes back from the file
+        return identity(self.card.config, self.card.data)
 
     def restore(self, model):
         """Bring `model`, its optimizer and the callbacks to the end of the last finished epoch.
@@ -90,9 +93,18 @@ def next_epoch(log, counters, epochs):
     return epochs if counters.get("EarlyStopping", {}).get("stopped_epoch") else len(log)
 
 
+def identity(config, data):
+    """What the settings and the data of a card make of a run, as it comes back from JSON."""
+    return json.loads(json.dumps(config | {f"{name} of the data": value for name, value in data.items()}))
+
+
+def differences(before, now):
+    """What is not as it was, in words; nothing where all is."""
+    differ = [name for name in now if before.get(name) != now[name]]
+    return ", ".join(f"{name} {before.get(name)} (now {now[name]})" for name in differ)
+
+
 def check_same(before, now):
     """Refuse to go on with a run under other settings, or on other data."""
-    differ = [name for name in now if before.get(name) != now[name]]
-    if differ:
-        was = ", ".join(f"{name} {before.get(name)} (now {now[name]})" for name in differ)
+    if was := differences(before, now):
         raise ValueError(f"cannot resume: that run has other settings: {was}; use them, or start without --resume")

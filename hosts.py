@@ -1,13 +1,14 @@
 """Hosts that train one network together: each reads its share of every batch, and the first one writes.
 
-Data-parallel, by `keras.distribution` on the JAX backend. JAX ends a process whose peer is lost, but late and without a
-word that a person would understand; so each host also keeps a line open to the first one, and watches it.
+Data-parallel, by `keras.distribution` on the JAX backend. JAX ends a process whose peer is lost, but late and in words
+that nobody understands; so each host also keeps a line open to the first one, and watches it.
 """
 
 import atexit
 import contextlib
 import json
 import os
+import re
 import socket
 import sys
 import threading
@@ -17,7 +18,7 @@ import keras
 import numpy as np
 
 WAIT = 600  # seconds until all have come: the first reading of a large database takes minutes
-SILENCE = 30  # seconds without a sign of life, after which JAX gives a host up whose line is still open
+SILENCE = 30  # seconds without a sign of life, after which JAX gives up a host whose line is still open
 DONE = b"."
 
 
@@ -26,22 +27,22 @@ def together(addresses, number, about):
     """Within, this process is one of those that train together, if there are any addresses.
 
     Args:
-        addresses: `host:port` of each, the first host first. They have to reach each other there and trust each other.
+        addresses: `HOST:PORT` of each, the first host first. They have to reach, and to trust, each other.
         number: of this process among them.
-        about: what has to be the same for all, as a dict for JSON: settings, data.
+        about: what has to be the same for all, as a dict for JSON.
 
     Raises:
         ValueError: another backend than JAX, addresses that are none, or a host with something else in `about`.
-        OSError: the port is taken, or the others did not come.
+        OSError: the port is taken, or a host did not come.
     """
     if not addresses:
         yield
         return
-    places = check(addresses, number)
-    lines = meet(places, number, json.loads(json.dumps(about)))
-    import jax
+    places = places_of(addresses, number)
+    lines = meet(places, number, about)
+    import jax  # here, since other backends do without it
 
-    jax.config.update("jax_enable_preemption_service", False)  # which would keep SIGTERM from ending the process
+    jax.config.update("jax_enable_preemption_service", False)  # it would keep SIGTERM from ending the process
     jax.distributed.initialize(
         addresses[0], len(places), number, cluster_detection_method="deactivate", heartbeat_timeout_seconds=SILENCE
     )
@@ -57,29 +58,30 @@ def together(addresses, number, about):
     atexit.unregister(leave)
 
 
-def check(addresses, number):
-    """Name and port of each host."""
+def places_of(addresses, number):
+    """Name and port of each host, if this process can be one of them."""
     if keras.backend.backend() != "jax":
-        raise ValueError(f"--hosts needs the JAX backend: set KERAS_BACKEND=jax, not {keras.backend.backend()}")
-    places = [address.rpartition(":") for address in addresses]
-    wrong = [address for address, (name, _, port) in zip(addresses, places, strict=True) if not (name and port.isdigit())]
-    if wrong or len(set(addresses)) < len(addresses):
-        raise ValueError(f"--hosts takes addresses HOST:PORT with commas between, each another, not {','.join(addresses)}")
+        raise ValueError(f"--hosts needs the JAX backend: set KERAS_BACKEND=jax; it is {keras.backend.backend()}")
+    found = [re.fullmatch(r"(.+):(\d{1,5})", address) for address in addresses]
+    if not all(found) or len(set(addresses)) < len(addresses):
+        raise ValueError(f"--hosts takes different HOST:PORT with commas between, but {','.join(addresses)} came")
     if not 0 <= number < len(addresses):
         raise ValueError(f"--host-id must be from 0 to {len(addresses) - 1} for these --hosts, but {number} came")
-    return [(name, int(port)) for name, _, port in places]
+    return [(place[1], int(place[2])) for place in found]
 
 
 def meet(places, number, about):
     """Lines, by the name of who is at their other end: of the first host to all others, of each other to the first."""
+    port = places[number][1]
     try:
-        server = socket.create_server(("", places[number][1]))
-    except OSError as error:
-        raise OSError(f"cannot use port {places[number][1]} of --hosts: {error.strerror}; choose another") from error
+        server = socket.create_server(("", port))
+    except (OSError, OverflowError) as error:
+        raise OSError(f"cannot listen at port {port} of --hosts: {error}; choose another") from error
     with server:
         if number:
-            return {named(places, 0): answer(server, places, about)}
-    return {named(places, other): call(places, other, about) for other in range(1, len(places))}
+            return {named(places, 0): answer(server, named(places, 0), about)}
+    others = range(1, len(places))
+    return {named(places, other): call(places[other], named(places, other), about) for other in others}
 
 
 def named(places, number):
@@ -87,51 +89,47 @@ def named(places, number):
     return f"host {number} ({places[number][0]}:{places[number][1]})"
 
 
-def call(places, other, about):
+def call(place, name, about):
     """The line of the first host to another, which is told what this training is about."""
-    print(f"host 0 calls {named(places, other)}", flush=True)
+    print(f"calling {name}", flush=True)
     until = time.monotonic() + WAIT
     while True:
         try:
-            line = socket.create_connection(places[other], timeout=SILENCE)
+            line = socket.create_connection(place, timeout=SILENCE)
             break
         except OSError as error:
             if time.monotonic() > until:
-                raise TimeoutError(f"no answer from {named(places, other)} for {WAIT} s: {error}") from error
-            time.sleep(0.5)
+                raise TimeoutError(f"{name} did not answer for {WAIT} s: {error}") from error
+            time.sleep(0.2)
     line.settimeout(None)
     line.sendall(json.dumps(about).encode() + b"\n")
     return line
 
 
-def answer(server, places, about):
+def answer(server, name, about):
     """The line of another host to the first one, if both are about the same."""
-    print(f"waiting for {named(places, 0)}", flush=True)
+    print(f"waiting for {name}", flush=True)
     server.settimeout(WAIT)
     try:
         line, _ = server.accept()
     except TimeoutError:
-        raise TimeoutError(f"{named(places, 0)} did not call for {WAIT} s") from None
+        raise TimeoutError(f"{name} did not call for {WAIT} s") from None
     line.settimeout(None)
     theirs = json.loads(line.makefile().readline())
-    both = [name for name in about if name in theirs]  # the commit is not known everywhere
-    differ = [f"{name} {theirs[name]} (here {about[name]})" for name in both if theirs[name] != about[name]]
-    if differ:
-        raise ValueError(f"{named(places, 0)} was started with other settings or data: {', '.join(differ)}")
+    ours = json.loads(json.dumps(about))  # as it comes over a line
+    both = [key for key in ours if key in theirs]  # the commit is not known everywhere
+    if differ := [f"{key} {theirs[key]} (here {ours[key]})" for key in both if theirs[key] != ours[key]]:
+        raise ValueError(f"{name} was started for another training: {', '.join(differ)}")
     return line
 
 
 def watch(name, line):
-    """End this process when the one at the other end of the line ends before it has said that it is done."""
+    """End this process when the one at the other end of the line ends without having said that it is done."""
     with contextlib.suppress(OSError):
         if line.recv(1) == DONE:
             return
     sys.stdout.flush()
-    print(
-        f"training: {name} is gone: it failed, was killed or lost the network; start all again with --resume",
-        file=sys.stderr,
-        flush=True,
-    )
+    print(f"training: {name} is gone: it failed or was killed; start all again with --resume", file=sys.stderr)
     os._exit(1)  # the main thread may be waiting for a sum that never comes
 
 
@@ -146,7 +144,7 @@ def joined():
     """Whether this process is one of those that train together."""
     if keras.backend.backend() != "jax":
         return False
-    import jax  # here, since other backends do without it
+    import jax
 
     return jax.distributed.is_initialized()
 
@@ -167,9 +165,9 @@ def first():
 
 @contextlib.contextmanager
 def spread(model):
-    """Within, a copy of the model on all devices of all hosts, to be trained; the model itself where none were joined.
+    """Within, a copy of the model on all devices of all hosts, to be trained; the model itself where none have joined.
 
-    Whatever is made of Keras within has to be made by all hosts alike, or they wait for each other.
+    Whatever is made of Keras within has to be made by all hosts alike: they compare its first values.
     """
     if not joined():
         yield model
@@ -182,17 +180,17 @@ def spread(model):
 
 
 class Apart(keras.callbacks.Callback):
-    """Lets each host do by itself what the callbacks after this one do at the end of an epoch."""
+    """Ends, for the callbacks after it, the scope of `spread` until the next epoch: the first host saves alone."""
 
-    spread = None
+    scope = None
 
     def on_epoch_end(self, epoch, logs=None):
-        self.spread = keras.distribution.distribution()
+        self.scope = keras.distribution.distribution()
         keras.distribution.set_distribution(None)
 
     def on_epoch_begin(self, epoch, logs=None):
-        if self.spread:
-            keras.distribution.set_distribution(self.spread)
+        if self.scope:
+            keras.distribution.set_distribution(self.scope)
 
 
 def gather(predict, rows):
@@ -202,6 +200,15 @@ def gather(predict, rows):
         return predict(rows)
     from jax.experimental import multihost_utils
 
-    size = -(-len(rows) // count)  # as many for each: the first rows twice where they do not go round
+    size = -(-len(rows) // count)  # as many for each: some of the first twice where they do not go round
     mine = np.resize(rows, size * count)[number * size : (number + 1) * size]
     return multihost_utils.process_allgather(predict(mine), tiled=True)[: len(rows)]
+
+
+def check_batch(size):
+    """Refuse batches of so many records that the devices of all hosts cannot share evenly."""
+    if not joined():
+        return
+    devices = keras.distribution.get_device_count()
+    if size % devices:
+        raise ValueError(f"{devices} devices cannot share batches of {size} records evenly: give a multiple")

@@ -138,6 +138,7 @@ def train(config, data, folder, save_as=None, resume=False, tensorboard=False, k
         data, rows = balance.smote(data, rows, config.smote, seed=config.seed)
     inputs, told = Inputs(data, card), models.with_fine_classes if data.fine else lambda network: network
     feed = batches.Batches(inputs, rows, config, targets_of(config, data, rows), hosts.place())
+    hosts.check_batch(min(config.batch_size, len(rows)))
     with hosts.spread(crops) as spread:
         model = told(spread)
         compile_model(model, config, loss_of(config, data, feed.targets[rows]), len(feed))
@@ -159,7 +160,9 @@ def fit(model, feed, callbacks, keep_interrupted):
     """Train until the last epoch, until early stopping, or, if that may be, until Ctrl-C after at least one epoch."""
     state, epochs = callbacks[-1], feed.config.epochs
     start = states.next_epoch(state.log, state.counters, epochs)
-    verbose = 0 if not hosts.first() else 1 if sys.stdout.isatty() else 2  # a bar for a person, a line an epoch for a log
+    verbose = (
+        0 if not hosts.first() else 1 if sys.stdout.isatty() else 2
+    )  # a bar for a person, a line an epoch for a log
     try:
         model.fit(feed, epochs=epochs, initial_epoch=start, callbacks=callbacks, shuffle=False, verbose=verbose)
     except KeyboardInterrupt:
@@ -284,7 +287,9 @@ def arguments(argv):
     parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch of that folder")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs")
     parser.add_argument("--from-card", type=Path, metavar="CARD", help="the run of a card again, other flags changed")
-    parser.add_argument("--hosts", type=lambda text: text.split(","), default=(), help="HOST:PORT,... that train together")
+    parser.add_argument(
+        "--hosts", type=lambda text: text.split(","), default=(), help="HOST:PORT,... that train together"
+    )
     parser.add_argument("--host-id", type=int, default=0, help="which of --hosts this one is, counted from 0")
     options = parser.parse_args(argv)
     if options.from_card is None:
@@ -297,16 +302,6 @@ def arguments(argv):
     return recipes.from_arguments(options, recipes.from_json(card.config)), options
 
 
-def warn_about_again(card, config, data):
-    """Refuse to run the settings of a card on other data, unless settings ask for them; say what else is not as it was.
-
-    Raises:
-        ValueError: what differs.
-    """
-    asked = [name for name in ("task", "data_fraction", "teachers", *recipes.READING)]
-    was = states.differences(card.data, states.identity({}, cards.manifest(config, data, training_rows(data, config))))
-
-
 def main(argv=None):
     """The command."""
     config, options = arguments(argv)
@@ -314,24 +309,20 @@ def main(argv=None):
     check(config)  # before the recordings are read, which may take a while
     data = recipes.read_data(config, options)
     print(data)
-    folder = options.out or Path("results") / recipes.default_name(config)
-    with hosts.together(options.hosts, options.host_id, common(config, data, folder, options.resume)):
+    manifest, versions = cards.manifest(config, data, training_rows(data, config)), cards.versions()
+    if options.from_card:
+        states.check_again(cards.read(options.from_card), config, manifest, versions)
+    name = f"{config.recipe}-again" if options.from_card else recipes.default_name(config)
+    folder = options.out or Path("results") / name
+    common = states.identity(asdict(config), manifest)
+    common |= versions | {"finished epochs": len(states.about(folder).get("log", ())) if options.resume else 0}
+    with hosts.together(options.hosts, options.host_id, common):
         path = train(config, data, folder, options.save_as, options.resume, options.tensorboard)
     if path is None:
         return
     for split, scores in cards.read(path).scores.items():
         print(f"{split}: " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
     print(f"model: {path}")
-
-
-def common(config, data, folder, resume):
-    """What hosts that train together have to agree about: settings, data, code, and the state to go on from."""
-    state = folder / states.STATE
-    return {
-        **states.identity(asdict(config), cards.manifest(config, data, training_rows(data, config))),
-        **cards.versions(),
-        "state to resume": cards.checksum(np.fromfile(state, "uint8")) if resume and state.exists() else None,
-    }
 
 
 if __name__ == "__main__":

@@ -23,33 +23,33 @@ DONE = b"."
 
 
 @contextlib.contextmanager
-def together(addresses, number, about):
-    """Within, this process is one of those that train together, if there are any addresses.
+def together(places, number, about):
+    """Within, this process is one of those that train together, if there are any places.
 
     Args:
-        addresses: `HOST:PORT` of each, the first host first. They have to reach, and to trust, each other.
+        places: name and port of each host, as `places_of` gives them. They have to reach, and to trust, each other.
         number: of this process among them.
         about: what has to be the same for all, as a dict for JSON.
 
     Raises:
-        ValueError: another backend than JAX, addresses that are none, or a host with something else in `about`.
+        ValueError: a host with something else in `about`.
         OSError: the port is taken, or a host did not come.
     """
-    if not addresses:
+    if not places:
         yield
         return
-    places = places_of(addresses, number)
-    lines = meet(places, number, about)
     import jax  # here, since other backends do without it
 
-    jax.config.update("jax_enable_preemption_service", False)  # it would keep SIGTERM from ending the process
-    jax.distributed.initialize(
-        addresses[0], len(places), number, cluster_detection_method="deactivate", heartbeat_timeout_seconds=SILENCE
-    )
+    lines = meet(places, number, about)
     watching = [threading.Thread(target=watch, args=item, daemon=True) for item in lines.items()]
     for thread in watching:
         thread.start()
     atexit.register(leave)
+    jax.config.update("jax_enable_preemption_service", False)  # it would keep SIGTERM from ending the process
+    coordinator = "{}:{}".format(*places[0])
+    jax.distributed.initialize(
+        coordinator, len(places), number, cluster_detection_method="deactivate", heartbeat_timeout_seconds=SILENCE
+    )
     yield
     for line in lines.values():
         line.sendall(DONE)
@@ -59,7 +59,13 @@ def together(addresses, number, about):
 
 
 def places_of(addresses, number):
-    """Name and port of each host, if this process can be one of them."""
+    """Name and port of each `HOST:PORT`, of which this process is one.
+
+    Raises:
+        ValueError: another backend than JAX, addresses that are none, or no such number.
+    """
+    if not addresses:
+        return []
     if keras.backend.backend() != "jax":
         raise ValueError(f"--hosts needs the JAX backend: set KERAS_BACKEND=jax; it is {keras.backend.backend()}")
     found = [re.fullmatch(r"(.+):(\d{1,5})", address) for address in addresses]
@@ -136,7 +142,7 @@ def watch(name, line):
 def leave():
     """End a process that failed, without JAX's goodbye, which would wait for the others."""
     sys.stdout.flush()
-    time.sleep(1)  # if it failed because another is gone, who watches that one says so
+    time.sleep(0.5)  # if it failed because another is gone, who watches that one says so
     os._exit(1)
 
 

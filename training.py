@@ -160,9 +160,7 @@ def fit(model, feed, callbacks, keep_interrupted):
     """Train until the last epoch, until early stopping, or, if that may be, until Ctrl-C after at least one epoch."""
     state, epochs = callbacks[-1], feed.config.epochs
     start = states.next_epoch(state.log, state.counters, epochs)
-    verbose = (
-        0 if not hosts.first() else 1 if sys.stdout.isatty() else 2
-    )  # a bar for a person, a line an epoch for a log
+    verbose = (1 if sys.stdout.isatty() else 2) if hosts.first() else 0  # a bar for a person, a line for a log
     try:
         model.fit(feed, epochs=epochs, initial_epoch=start, callbacks=callbacks, shuffle=False, verbose=verbose)
     except KeyboardInterrupt:
@@ -287,9 +285,7 @@ def arguments(argv):
     parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch of that folder")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs")
     parser.add_argument("--from-card", type=Path, metavar="CARD", help="the run of a card again, other flags changed")
-    parser.add_argument(
-        "--hosts", type=lambda text: text.split(","), default=(), help="HOST:PORT,... that train together"
-    )
+    parser.add_argument("--hosts", type=lambda text: text.split(","), default=(), help="all that train, HOST:PORT,...")
     parser.add_argument("--host-id", type=int, default=0, help="which of --hosts this one is, counted from 0")
     options = parser.parse_args(argv)
     if options.from_card is None:
@@ -307,6 +303,7 @@ def main(argv=None):
     config, options = arguments(argv)
     print(config)
     check(config)  # before the recordings are read, which may take a while
+    places = hosts.places_of(options.hosts, options.host_id)
     data = recipes.read_data(config, options)
     print(data)
     manifest, versions = cards.manifest(config, data, training_rows(data, config)), cards.versions()
@@ -316,7 +313,7 @@ def main(argv=None):
     folder = options.out or Path("results") / name
     common = states.identity(asdict(config), manifest)
     common |= versions | {"finished epochs": len(states.about(folder).get("log", ())) if options.resume else 0}
-    with hosts.together(options.hosts, options.host_id, common):
+    with hosts.together(places, options.host_id, common):
         path = train(config, data, folder, options.save_as, options.resume, options.tensorboard)
     if path is None:
         return

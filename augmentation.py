@@ -104,6 +104,11 @@ AUGMENTATIONS = {
 }
 
 
+def mixes(names):
+    """Whether one of these augmentations makes a record of several, so that none can be made by itself."""
+    return "mixup" in names
+
+
 def check(names):
     """Raise a ValueError, before any training, if one of `names` is no augmentation."""
     unknown = [name for name in names if name not in AUGMENTATIONS]

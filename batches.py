@@ -1,4 +1,4 @@
-"""Training batches: order, crops and augmentation."""
+"""Training batches: order, crops and augmentation; of several hosts, each makes its share of a batch."""
 
 import keras
 import numpy as np
@@ -11,9 +11,15 @@ from inputs import as_inputs
 class Batches(keras.utils.PyDataset):
     """Training batches whose order, crops and augmentation depend on (seed, epoch) alone, so that a run can resume."""
 
-    def __init__(self, inputs, rows, config, targets):
-        """`targets (records, outputs)` is what the network shall say of each record of Inputs."""
+    def __init__(self, inputs, rows, config, targets, place=(0, 1)):
+        """Batches of these rows of Inputs.
+
+        Args:
+            targets: `(records, outputs)`, what the network shall say of each record of Inputs.
+            place: the number of this host, and how many share each batch; see `hosts.place`.
+        """
         super().__init__()
+        self.number, self.hosts = place
         self.inputs, self.rows, self.config, self.targets = inputs, rows, config, targets
         self.crop = crop_samples(config, inputs)
         self.shares = balance.sampling_weights(inputs.data.labels[rows], config.sampling_power)
@@ -37,11 +43,16 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index):
         size = self.config.batch_size
         rows = self.order[index * size : (index + 1) * size]
+        size = len(rows) // self.hosts
+        mine = slice(self.number * size, (self.number + 1) * size)
+        if not augmentation.mixes(self.config.augmentation):
+            # In place of what others read, what is read here: the numbers drawn for it are those of the whole batch.
+            rows = np.tile(rows[mine], self.hosts)
         rng = np.random.default_rng((self.config.seed, self.epoch, index))
         signals, features = self.inputs[rows]
         batch = augmentation.Batch(random_crops(signals, self.crop, rng), features, self.targets[rows])
         batch = augmentation.apply(self.config.augmentation, batch, rng, self.inputs.card.sampling_rate)
-        return as_inputs(batch.signals, batch.features), batch.labels
+        return as_inputs(batch.signals[mine], batch.features[mine]), batch.labels[mine]
 
 
 def crop_samples(config, inputs):

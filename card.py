@@ -5,7 +5,9 @@ import json
 import logging
 import os
 import platform
+import subprocess
 from dataclasses import asdict, dataclass, field, replace
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,7 +16,7 @@ import numpy as np
 import runtimes
 import tokens
 import writing
-from dataset import SPLITS
+from dataset import HERE, SPLITS
 from inputs import Inputs
 
 FORMAT = 1
@@ -51,7 +53,7 @@ class Card:
         temperatures: what the logits of each class are divided by to be calibrated; fitted by `evaluate`.
         tokens: the vocabulary of a model that reads beats as text, see `tokens.Vocabulary`; else empty.
         config: the settings of the training run, `recipes.Config` as a dict.
-        scores: name of a split to its scores. data: source, version, licence, counts. versions: of libraries.
+        scores: name of a split to its scores. data: see `manifest`. versions: of libraries, and of this code.
         log: of the training, a dict for each epoch.
         members: of an ensemble, which has no model file of its own: theirs, relative to the card.
     """
@@ -80,8 +82,6 @@ class Card:
 
 def describe(config, data, rows):
     """The card of a model that is about to be trained on these rows."""
-    import keras  # here, so that reading a card needs no deep-learning library
-
     names = chosen_features(config, data)
     features = data.features[rows][:, [data.feature_names.index(name) for name in names]]
     unknown = np.isnan(features).all(axis=0)
@@ -100,23 +100,48 @@ def describe(config, data, rows):
         feature_names=names,
         feature_defaults=tuple(np.nanmedian(features, axis=0).tolist()),
         config=asdict(config),
-        data={
-            "source": data.source,
-            "task": data.task,
-            "licence": data.licence,
-            "checksum": data.checksum,
-            "labels_checksum": checksum(data.labels, data.features, data.groups.astype(str), data.split.astype(str)),
-            "records": {"train": len(rows), "validation": len(data.rows("validation")), "test": len(data.rows("test"))},
-            "counts": {split: class_counts(data, data.rows(split)) for split in SPLITS},
-            "notes": list(data.notes),
-            "leaks_patients": data.leaks_patients,
-            "teachers": {path: checksum(np.fromfile(path, "uint8")) for path in config.teachers},
-            "start": {path: checksum(np.fromfile(path, "uint8")) for path in [config.start] if path},
-        },
-        versions={name: version(name) for name in ("keras", "numpy", keras.backend.backend())}
-        | {"python": platform.python_version()},
+        data=manifest(config, data, rows),
+        versions=versions(),
     )
     return replace(card, tokens=vocabulary(config, Inputs(data, card), rows).for_card()) if config.clusters else card
+
+
+def manifest(config, data, rows):
+    """Which data a model is trained on: their source, version, licence, checksums and counts."""
+    return {
+        "source": data.source,
+        "task": data.task,
+        "licence": data.licence,
+        "checksum": data.checksum,
+        "labels_checksum": checksum(data.labels, data.features, data.groups.astype(str), data.split.astype(str)),
+        "records": {"train": len(rows), "validation": len(data.rows("validation")), "test": len(data.rows("test"))},
+        "counts": {split: class_counts(data, data.rows(split)) for split in SPLITS},
+        "notes": list(data.notes),
+        "leaks_patients": data.leaks_patients,
+        "teachers": {path: checksum(np.fromfile(path, "uint8")) for path in config.teachers},
+        "start": {path: checksum(np.fromfile(path, "uint8")) for path in [config.start] if path},
+    }
+
+
+def versions():
+    """Versions of what a training depends on; of this code only where it lies in a repository, and there is git."""
+    import keras  # here, so that reading a card needs no deep-learning library
+
+    libraries = {name: version(name) for name in ("keras", "numpy", keras.backend.backend())}
+    return libraries | {"python": platform.python_version()} | ({"commit": commit()} if commit() else {})
+
+
+@cache
+def commit():
+    """The commit of this code, with a mark where its Python files are no longer those of the commit; else empty."""
+    try:
+        head, changes = (
+            subprocess.run(["git", "-C", HERE, *words.split()], capture_output=True, text=True, check=True).stdout
+            for words in ("rev-parse HEAD", "status --porcelain -- :(glob)*.py")
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+    return head.strip() + (" and changes" if changes else "")
 
 
 def class_counts(data, rows):

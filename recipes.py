@@ -341,10 +341,11 @@ def add_arguments(parser):
             parser.add_argument(flag, type=kind, nargs="*" if several else None, **options)
 
 
-def from_arguments(options):
-    """The Config that parsed flags ask for."""
+def from_arguments(options, start=None):
+    """The Config that parsed flags ask for: of a recipe, or of `start`, another Config, with what they change."""
     given = {item.name: getattr(options, item.name) for item in fields(Config)}
-    return choose(**{name: _frozen(value) for name, value in given.items() if value is not None})
+    given = {name: _frozen(value) for name, value in given.items() if value is not None}
+    return replace(start, **given) if start else choose(**given)
 
 
 def add_data_arguments(parser):

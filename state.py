@@ -6,9 +6,18 @@ import keras
 import numpy as np
 import pandas as pd
 
+import recipes
 import writing
 
 STATE = "state.npz"  # in the run's folder: everything that the next epoch depends on
+IDENTITY = (
+    "source",
+    "task",
+    "checksum",
+    "labels_checksum",
+    "teachers",
+    "start",
+)  # of data; the rest follows from these
 
 
 class State(keras.callbacks.Callback):
@@ -17,27 +26,31 @@ class State(keras.callbacks.Callback):
     Weights, optimizer and the states of the seed generators are variables; the other callbacks keep numbers.
     """
 
-    def __init__(self, folder, card, others):
+    def __init__(self, folder, card, others, writes=True):
         super().__init__()
-        self.folder, self.card = folder, card
+        self.folder, self.card, self.writes = folder, card, writes
         self.others = {type(callback).__name__: callback for callback in others}
         self.log, self.counters = [], {}
 
     def on_train_begin(self, logs=None):
-        for name, values in self.counters.items():  # after the callbacks' own on_train_begin, which empties them
-            vars(self.others[name]).update(values)
+        for name, callback in self.others.items():  # after the callbacks' own on_train_begin, which empties them
+            vars(callback).update(self.counters.get(name, {}))
 
     def on_epoch_end(self, epoch, logs=None):
         self.log.append({"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}})
+        if self.writes:
+            self._write()
+
+    def _write(self):
         numbers = {
             name: {key: value for key, value in vars(callback).items() if isinstance(value, (int, float))}
             for name, callback in self.others.items()
         }
-        about = {"run": self._run(), "log": self.log, "counters": numbers}
+        saved = {"run": self._run(), "log": self.log, "counters": numbers}
         variables = enumerate(self._variables())
         arrays = {f"variable{i}": keras.ops.convert_to_numpy(variable) for i, variable in variables}
         with writing.whole(self.folder / STATE) as temporary, open(temporary, "wb") as file:
-            np.savez(file, about=json.dumps(about), **arrays)
+            np.savez(file, about=json.dumps(saved), **arrays)
         with writing.whole(self.folder / "log.csv") as temporary:
             pd.DataFrame(self.log).to_csv(temporary, index=False)
         for path in self.folder.glob("best-*.weights.h5"):
@@ -48,8 +61,7 @@ class State(keras.callbacks.Callback):
         return self.model.variables + self.model.optimizer.variables
 
     def _run(self):
-        data = {f"{name} of the data": value for name, value in self.card.data.items()}
-        return json.loads(json.dumps(self.card.config | data))  # as it comes back from the file
+        return identity(self.card.config, self.card.data)
 
     def restore(self, model):
         """Bring `model`, its optimizer and the callbacks to the end of the last finished epoch.
@@ -58,26 +70,24 @@ class State(keras.callbacks.Callback):
             FileNotFoundError: there is nothing to resume.
             ValueError: it was a run with other settings or other data.
         """
-        if not (self.folder / STATE).exists():
+        saved = about(self.folder)
+        if not saved:
             raise FileNotFoundError(f"nothing to resume in {self.folder}; start without --resume")
-        with np.load(self.folder / STATE) as saved:
-            about = json.loads(str(saved["about"]))
-            check_same(about["run"], self._run())
-            self.set_model(model)
+        check_same(saved["run"], self._run())
+        self.log, self.counters = saved["log"], saved["counters"]
+        self.set_model(model)
+        with np.load(self.folder / STATE) as arrays:
             for i, variable in enumerate(self._variables()):
-                variable.assign(saved[f"variable{i}"])
-        self.log, self.counters = about["log"], about["counters"]
+                variable.assign(arrays[f"variable{i}"])
 
     def check_free(self):
         """Refuse to overwrite a run that can still go on."""
-        if (self.folder / STATE).exists():
-            with np.load(self.folder / STATE) as saved:
-                about = json.loads(str(saved["about"]))
-            if next_epoch(about["log"], about["counters"], about["run"]["epochs"]) < about["run"]["epochs"]:
-                raise ValueError(
-                    f"{self.folder} holds an unfinished run of {len(about['log'])} epochs; go on with --resume, "
-                    "name another folder with --out, or delete it"
-                )
+        saved = about(self.folder)
+        if saved and next_epoch(saved["log"], saved["counters"], saved["run"]["epochs"]) < saved["run"]["epochs"]:
+            raise ValueError(
+                f"{self.folder} holds an unfinished run of {len(saved['log'])} epochs; go on with --resume, "
+                "name another folder with --out, or delete it"
+            )
 
     def best_file(self):
         """The weights of the best epoch so far."""
@@ -85,14 +95,47 @@ class State(keras.callbacks.Callback):
         return self.folder / f"best-{best['epoch']:03d}.weights.h5"
 
 
+def about(folder):
+    """What is saved of a run beside its variables: `run`, its identity; `log`; `counters`. Empty where nothing is."""
+    if not (folder / STATE).exists():
+        return {}
+    with np.load(folder / STATE) as saved:
+        return json.loads(str(saved["about"]))
+
+
 def next_epoch(log, counters, epochs):
     """The epoch to go on with, counted from 0; `epochs` if early stopping has ended the run."""
     return epochs if counters.get("EarlyStopping", {}).get("stopped_epoch") else len(log)
 
 
+def identity(config, data):
+    """What the settings and the data of a card make of a run, as it comes back from JSON."""
+    return json.loads(json.dumps(config | {f"{name} of the data": value for name, value in data.items()}))
+
+
+def differences(before, now):
+    """What is not as it was, in words; nothing where all is."""
+    differ = [name for name in now if before.get(name) != now[name]]
+    return ", ".join(f"{name} {before.get(name)} (now {now[name]})" for name in differ)
+
+
+def check_again(card, config, manifest, versions):
+    """Say what is not as it was when a card was written; refuse other data, unless the settings ask for them.
+
+    Raises:
+        ValueError: what differs.
+    """
+    if was := differences(card.versions, versions):
+        print(f"mind: not what the card was made with: {was}")
+    before = recipes.from_json(card.config)
+    if any(getattr(config, name) != getattr(before, name) for name in ("task", "teachers", "start", *recipes.READING)):
+        return
+    known = {name: manifest[name] for name in IDENTITY if name in card.data}  # older cards have fewer
+    if was := differences(card.data, known):
+        raise ValueError(f"these are not the data of the card: {was}; get those, or train without --from-card")
+
+
 def check_same(before, now, instead="start without --resume"):
     """Refuse to go on with a run under other settings, or on other data."""
-    differ = [name for name in now if before.get(name) != now[name]]
-    if differ:
-        was = ", ".join(f"{name} {before.get(name)} (now {now[name]})" for name in differ)
+    if was := differences(before, now):
         raise ValueError(f"cannot resume: that run has other settings: {was}; use them, or {instead}")

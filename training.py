@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import augmentation
 import balance
 import batches
 import card as cards
+import hosts
 import losses
 import metrics
 import models
@@ -49,6 +50,8 @@ OPTIMIZERS = {
 class Validation(keras.callbacks.Callback):
     """Scores the network that would be saved, on whole validation records, after each epoch.
 
+    Of several hosts each predicts its share of the records, and all score what all said, so that they decide alike.
+
     With finer labels the training loss is of both, but `val_loss` of the classes alone.
     """
 
@@ -69,7 +72,7 @@ class Validation(keras.callbacks.Callback):
                 "give the new run another --out"
             )
         self.whole.set_weights(self.crops.get_weights())
-        probabilities = predict_rows(self.whole, self.feed.inputs, self.rows)
+        probabilities = hosts.gather(lambda rows: predict_rows(self.whole, self.feed.inputs, rows), self.rows)
         labels = self.feed.inputs.data.labels[self.rows]
         logs["val_loss"] = float(np.mean(keras.ops.convert_to_numpy(self.loss(labels, probabilities))))
         logs["val_macro_auc"] = metrics.macro_auc(labels, probabilities)
@@ -115,6 +118,8 @@ def training_rows(data, config):
 def train(config, data, folder, save_as=None, resume=False, tensorboard=False, keep_interrupted=True):
     """Train on the training split, keep the weights that are best on validation; returns the path of the saved model.
 
+    Of several hosts, only the first one writes; the others return None.
+
     Args:
         config: the recipe. data: the Dataset.
         folder: of the run: log, curve, and the state from which `resume` goes on.
@@ -134,16 +139,19 @@ def train(config, data, folder, save_as=None, resume=False, tensorboard=False, k
         begin_from(config.start, crops)
     if config.smote:
         data, rows = balance.smote(data, rows, config.smote, seed=config.seed)
-    inputs = Inputs(data, card)
-    feed = batches.Batches(inputs, rows, config, targets_of(config, data, rows))
-    model = models.with_fine_classes(crops) if data.fine else crops
-    compile_model(model, config, loss_of(config, data, feed.targets[rows]), len(feed))
-    callbacks = callbacks_of(config, folder, feed, crops, whole, validation, tensorboard)
-    state = callbacks[-1]
-    state.restore(model) if resume else state.check_free()
-    folder.mkdir(parents=True, exist_ok=True)
-    fit(model, feed, callbacks, keep_interrupted)
-    model.load_weights(state.best_file())
+    inputs, told = Inputs(data, card), models.with_fine_classes if data.fine else lambda network: network
+    feed = batches.Batches(inputs, rows, config, targets_of(config, data, rows), hosts.place())
+    hosts.check_batch(min(config.batch_size, len(rows)))
+    with hosts.spread(crops) as spread:
+        model = told(spread)
+        compile_model(model, config, loss_of(config, data, feed.targets[rows]), len(feed))
+        callbacks = callbacks_of(config, folder, feed, spread, whole, validation, tensorboard)
+        state = callbacks[-1]
+        state.restore(model) if resume else state.check_free()
+        fit(model, feed, callbacks, keep_interrupted)
+    if not hosts.first():
+        return None
+    told(crops).load_weights(state.best_file())
     whole.set_weights(crops.get_weights())
     card = judge(inputs, validation, whole, crops if config.crop else None)
     card = replace(card, log=tuple(state.log))
@@ -154,12 +162,12 @@ def train(config, data, folder, save_as=None, resume=False, tensorboard=False, k
 def fit(model, feed, callbacks, keep_interrupted):
     """Train until the last epoch, until early stopping, or, if that may be, until Ctrl-C after at least one epoch."""
     state, epochs = callbacks[-1], feed.config.epochs
-    first = states.next_epoch(state.log, state.counters, epochs)
-    verbose = 1 if sys.stdout.isatty() else 2  # a bar for a person, a line an epoch for a log
+    start = states.next_epoch(state.log, state.counters, epochs)
+    verbose = (1 if sys.stdout.isatty() else 2) if hosts.first() else 0  # a bar for a person, a line for a log
     try:
-        model.fit(feed, epochs=epochs, initial_epoch=first, callbacks=callbacks, shuffle=False, verbose=verbose)
+        model.fit(feed, epochs=epochs, initial_epoch=start, callbacks=callbacks, shuffle=False, verbose=verbose)
     except KeyboardInterrupt:
-        if not state.log or not keep_interrupted:
+        if not state.log or not keep_interrupted or hosts.place() != (0, 1):  # the others would train on
             raise
         print(f"\ninterrupted: keeping the best of {len(state.log)} finished epochs; --resume goes on from here")
 
@@ -239,17 +247,15 @@ def compile_model(model, config, loss, steps_per_epoch):
 
 def callbacks_of(config, folder, feed, crops, whole, validation, tensorboard):
     """Validation before the others, since they watch its score; State last, since it saves theirs."""
-    watching = [
-        keras.callbacks.EarlyStopping(patience=config.patience, **BEST),
-        keras.callbacks.ModelCheckpoint(
-            folder / "best-{epoch:03d}.weights.h5", save_best_only=True, save_weights_only=True, **BEST
-        ),
-    ]
+    watching = [keras.callbacks.EarlyStopping(patience=config.patience, **BEST)]
     if config.schedule == "plateau":
         watching.append(keras.callbacks.ReduceLROnPlateau(patience=max(1, config.patience // 2), factor=0.3, **BEST))
-    board = [keras.callbacks.TensorBoard(folder / "tensorboard")] if tensorboard else []
-    scoring = [keras.callbacks.TerminateOnNaN(), Validation(feed, crops, whole, validation)]
-    return [*scoring, *watching, *board, states.State(folder, feed.inputs.card, watching)]
+    if hosts.first():
+        best = folder / "best-{epoch:03d}.weights.h5"
+        watching.append(keras.callbacks.ModelCheckpoint(best, save_best_only=True, save_weights_only=True, **BEST))
+    board = [keras.callbacks.TensorBoard(folder / "tensorboard")] if tensorboard and hosts.first() else []
+    scoring = [hosts.Apart(), keras.callbacks.TerminateOnNaN(), Validation(feed, crops, whole, validation)]
+    return [*scoring, *watching, *board, states.State(folder, feed.inputs.card, watching, hosts.first())]
 
 
 def warn_about_absent(data, validation):
@@ -286,7 +292,11 @@ def judge(inputs, validation, whole, crops=None):
 
 
 def arguments(argv):
-    """The Config and the other options that the command line asks for."""
+    """The Config and the other options that the command line asks for.
+
+    Raises:
+        ValueError: a card that cannot be run again, because there is no such run.
+    """
     parser = argparse.ArgumentParser(description=__doc__)
     recipes.add_arguments(parser)
     recipes.add_data_arguments(parser)
@@ -294,8 +304,18 @@ def arguments(argv):
     parser.add_argument("--save-as", type=Path, help="path of the model; model.h5 in the run's folder when not given")
     parser.add_argument("--resume", action="store_true", help="go on from the last finished epoch of that folder")
     parser.add_argument("--tensorboard", action="store_true", help="also write TensorBoard logs")
+    parser.add_argument("--from-card", type=Path, metavar="CARD", help="the run of a card again, other flags changed")
+    parser.add_argument("--hosts", type=lambda text: text.split(","), default=(), help="all that train, HOST:PORT,...")
+    parser.add_argument("--host-id", type=int, default=0, help="which of --hosts this one is, counted from 0")
     options = parser.parse_args(argv)
-    return recipes.from_arguments(options), options
+    if options.from_card is None:
+        return recipes.from_arguments(options), options
+    if options.recipe or options.dataset:
+        parser.error("--from-card has the recipe and the dataset of the card: leave --recipe and --dataset out")
+    card = cards.read(options.from_card)
+    if card.members or not card.config:
+        raise ValueError(f"{options.from_card} is of no training run; the card of one has settings and no members")
+    return recipes.from_arguments(options, recipes.from_json(card.config)), options
 
 
 def main(argv=None):
@@ -303,10 +323,20 @@ def main(argv=None):
     config, options = arguments(argv)
     print(config)
     check(config)  # before the recordings are read, which may take a while
+    places = hosts.places_of(options.hosts, options.host_id)
     data = recipes.read_data(config, options)
     print(data)
-    folder = options.out or Path("results") / recipes.default_name(config)
-    path = train(config, data, folder, options.save_as, options.resume, options.tensorboard)
+    manifest, versions = cards.manifest(config, data, training_rows(data, config)), cards.versions()
+    if options.from_card:
+        states.check_again(cards.read(options.from_card), config, manifest, versions)
+    name = f"{config.recipe}-again" if options.from_card else recipes.default_name(config)
+    folder = options.out or Path("results") / name
+    common = states.identity(asdict(config), manifest)
+    common |= versions | {"finished epochs": len(states.about(folder).get("log", ())) if options.resume else 0}
+    with hosts.together(places, options.host_id, common):
+        path = train(config, data, folder, options.save_as, options.resume, options.tensorboard)
+    if path is None:
+        return
     for split, scores in cards.read(path).scores.items():
         print(f"{split}: " + ", ".join(f"{name} {value:.4f}" for name, value in scores.items()))
     print(f"model: {path}")

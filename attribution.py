@@ -1,21 +1,28 @@
-"""How much each sample of a signal counts for a class: attention, Grad-CAM and integrated gradients.
+"""How much each sample of a signal counts for a class: attention, Grad-CAM and integrated gradients; and is it true?
 
 A member of METHODS takes a network and gives a function from what the network is given, and the number of a class, to
 values `(records, steps, leads)`: steps of time, or tokens where it reads beats as text; one lead that stands for all.
 """
 
+import contextlib
 import functools
+import logging
 
 import keras
 import numpy as np
 from keras import layers
+from scipy.ndimage import uniform_filter1d
 
 import models
 import tokens
-from inputs import as_inputs
+from inputs import Inputs, as_inputs, predict_rows
 
 STEPS = 32  # points of the path that gradients are integrated along
 BATCH = 16  # records at once
+BLUR = 0.08  # seconds, about a QRS complex: what is less apart is one thing to look at
+SHARE = 0.1  # of a signal that is hidden, to see whether what counts most does
+# TensorFlow warns that one function has several graphs, but each network needs its own.
+logging.getLogger("tensorflow").addFilter(lambda record: "retracing" not in record.getMessage())
 
 
 def relevance(model, card, inputs, rows, chosen, method):
@@ -31,7 +38,11 @@ def relevance(model, card, inputs, rows, chosen, method):
     Raises:
         ValueError: the model has nothing that the method looks at, or is no Keras model.
     """
-    explainers = [explainer(member, method) for member in members_of(model)]
+    members = members_of(model)
+    try:
+        explainers = [explainer(member, method) for member in members]
+    except ValueError as error:
+        raise ValueError(f"{error}; use {' or '.join(methods_of(model))}") from error
     parts = [np.zeros((0, card.samples, len(card.leads)))]
     for start in range(0, len(rows), BATCH):
         given = inputs[rows[start : start + BATCH]]
@@ -41,14 +52,12 @@ def relevance(model, card, inputs, rows, chosen, method):
 
 def methods_of(model):
     """Names of the METHODS that have something to look at in a model."""
-    return tuple(name for name in METHODS if not _lacks(model, name))
-
-
-def _lacks(model, method):
-    try:
-        return not [explainer(member, method) for member in members_of(model)]
-    except ValueError:
-        return True
+    names = []
+    for method in METHODS:
+        with contextlib.suppress(ValueError):
+            _ = [explainer(member, method) for member in members_of(model)]
+            names.append(method)
+    return tuple(names)
 
 
 def members_of(model):
@@ -116,14 +125,14 @@ def last_map(model):
         ValueError: there is none.
     """
     if reads_words(model):
-        raise ValueError(f"{model.name} reads words and has no map of time: use integrated-gradients")
+        raise ValueError(f"{model.name} reads words and has no map of time")
     for layer in model.layers:
         if layer.name == "last_convolution":
             return layer.output
     for layer in model.layers:
         if isinstance(layer, layers.Bidirectional | layers.RNN):
             return layer.input
-    raise ValueError(f"{model.name} has no layer named last_convolution, and no LSTM: use integrated-gradients")
+    raise ValueError(f"{model.name} has no layer named last_convolution, and no LSTM")
 
 
 def integrated_gradients(model):
@@ -195,3 +204,62 @@ def on_samples(values, card):
     places = (np.arange(card.samples) + 0.5) / card.samples * steps - 0.5
     between = np.apply_along_axis(lambda row: np.interp(places, np.arange(steps), row), 1, values)
     return np.broadcast_to(between, (len(values), card.samples, len(card.leads)))
+
+
+def blurred(values, sampling_rate):
+    """Relevance `(records, samples, leads)` as its mean over BLUR seconds, which is what is drawn and ranked."""
+    return uniform_filter1d(values, max(1, round(BLUR * sampling_rate)), axis=1, mode="nearest")
+
+
+def drops(model, inputs, rows, method, draws=5, seed=0):
+    """How much the probability of the top class falls when the SHARE of its signal that counts most is hidden.
+
+    Against that, how much it falls when as much is hidden at random: the same stretches, elsewhere. Features stay as
+    they are.
+
+    Args:
+        inputs: Inputs of something Recorded as the model is given it: `card.samples` of `card.leads`.
+        draws: of stretches elsewhere.
+
+    Returns:
+        The probability of the top class of each row, its fall, and its mean fall at random: `(3, rows)`.
+    """
+    told = predict_rows(model, inputs, rows)
+    top, rng = told.argmax(axis=1), np.random.default_rng(seed)
+    mask = np.zeros((len(rows), *inputs.data.signals.shape[1:]), bool)
+    for chosen in np.unique(top):
+        values = relevance(model, inputs.card, inputs, rows[top == chosen], chosen, method)
+        mask[top == chosen] = highest(blurred(values, inputs.card.sampling_rate))
+
+    def fall(mask):
+        return (told - predict_rows(model, hidden(inputs, rows, mask), rows))[np.arange(len(rows)), top]
+
+    at_random = np.mean([fall(elsewhere(mask, rng)) for _ in range(draws)], axis=0)
+    return np.stack([told.max(axis=1), fall(mask), at_random])
+
+
+def highest(values):
+    """Where the highest SHARE of values `(records, samples, leads)` is, record by record."""
+    flat = values.reshape(len(values), -1)
+    ranks = np.argsort(np.argsort(-flat, axis=1, kind="stable"), axis=1)
+    return (ranks < round(SHARE * flat.shape[1])).reshape(values.shape)
+
+
+def elsewhere(mask, rng):
+    """The stretches of a mask `(records, samples, leads)` as far apart as they are, at another time in other leads."""
+    moved = [np.roll(one, rng.integers(len(one)), axis=0)[:, rng.permutation(one.shape[1])] for one in mask]
+    return np.stack(moved)
+
+
+def hidden(inputs, rows, mask):
+    """Inputs with what is masked in some rows, `(rows, samples, leads)`, replaced by a straight line across it.
+
+    A line makes no edge where the baseline wanders, as the lead's mean would; and edges look like waves.
+    """
+    signals = np.array(inputs.data.signals)
+    for row, masked in zip(rows, mask, strict=True):
+        for lead, gone in enumerate(masked.T):
+            lead_of_row = signals[row, :, lead]
+            seen, left = np.flatnonzero(~gone), lead_of_row[~gone]
+            lead_of_row[gone] = np.interp(np.flatnonzero(gone), seen, left) if len(seen) else lead_of_row.mean()
+    return Inputs(inputs.data._replace(signals=signals), inputs.card)

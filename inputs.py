@@ -1,5 +1,6 @@
 """From records to what a network is given, and back to their probabilities; nothing here needs Keras."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -50,6 +51,11 @@ class Inputs:
         signals = preprocessing.prepare(data.signals[rows], data.leads, data.sampling_rate, card)
         columns = [data.feature_names.index(name) for name in card.feature_names]  # a model may do with fewer, or none
         return signals, preprocessing.fill_features(data.features[rows][:, columns], card.feature_defaults)
+
+    def millivolts(self, rows):
+        """Signals `(rows, samples, leads)` as the model is given them, but in millivolt, for people to look at."""
+        data, card = self.data, replace(self.card, scaling="none")
+        return preprocessing.prepare(data.signals[rows], data.leads, data.sampling_rate, card)
 
     @cached_property
     def words(self):

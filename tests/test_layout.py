@@ -8,8 +8,8 @@ import dataset
 
 LAYERS = [
     "wfdb_files downloads writing logs",
-    "dataset records preprocessing beats tokens balance augmentation models losses metrics plots runtimes"
-    " archive uploads",
+    "dataset records preprocessing beats tokens balance augmentation models losses metrics paper plots"
+    " runtimes archive uploads",
     "cutting messages",
     "data_ptbxl data_mitbih data_heartbeat data_demo",
     "recipes inputs",

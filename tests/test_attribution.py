@@ -221,22 +221,19 @@ def drops(model, card, demo, method):
 
 @pytest.mark.parametrize("method", attribution.METHODS)
 def test_hiding_the_tenth_that_counts_most_lowers_the_probability_more_than_hiding_as_much_elsewhere(method, demo):
-    """Of a network that attends to what is high in lead II, and finds the class where that is over a quarter of a millivolt."""
+    """Of a network that attends to what is high in lead II, and finds the class where that is over 0.25 mV."""
     signals = keras.Input((1000, 12), name="signals")
     second = layers.Identity(name="last_convolution")(layers.Conv1D(1, 1, use_bias=False)(signals))
     weights = layers.Softmax(axis=1, name="attention")(layers.Rescaling(20.0)(second))
     high = layers.Flatten()(layers.Dot(axes=1)([weights, second]))
     model = keras.Model(signals, layers.Dense(1, activation="sigmoid", name="probabilities")(high))
     model.set_weights([np.eye(12)[1].reshape(1, 12, 1), np.array([[8]]), np.array([-2])])
-    before, fall, at_random = print_drops = drops(
-        model, cards.Card(("high",), True, demo.leads, 100, 1000), demo, method
-    )
-    print(print_drops)
+    before, fall, at_random = drops(model, cards.Card(("high",), True, demo.leads, 100, 1000), demo, method)
     assert before > 0.8
     assert fall > max(0.2, 5 * at_random)
 
 
 def test_hiding_what_integrated_gradients_find_matters_to_a_trained_network_too(demo, trained):
-    before, fall, at_random = print_drops = drops(*cards.load(trained / "model.h5"), demo, "integrated-gradients")
+    before, fall, at_random = drops(*cards.load(trained / "model.h5"), demo, "integrated-gradients")
     assert fall > 3 * abs(at_random)
     assert 0.003 < fall < before

@@ -1,5 +1,6 @@
 """From records to what a network is given, and back to their probabilities; nothing here needs Keras."""
 
+from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -8,6 +9,8 @@ import pandas as pd
 
 import preprocessing
 import tokens
+
+FEMALE = {"f": 1, "female": 1, "m": 0, "male": 0}
 
 
 class Recorded(NamedTuple):
@@ -51,6 +54,11 @@ class Inputs:
         columns = [data.feature_names.index(name) for name in card.feature_names]  # a model may do with fewer, or none
         return signals, preprocessing.fill_features(data.features[rows][:, columns], card.feature_defaults)
 
+    def millivolts(self, rows):
+        """Signals `(rows, samples, leads)` as the model is given them, but in millivolt, for people to look at."""
+        data, card = self.data, replace(self.card, scaling="none")
+        return preprocessing.prepare(data.signals[rows], data.leads, data.sampling_rate, card)
+
     @cached_property
     def words(self):
         """The words of each beat, by number `(records, words)`; see `tokens.write`."""
@@ -74,6 +82,12 @@ class Inputs:
         """All positions, so many at a time: what is made of signals is smaller than they are."""
         count = len(self.data.signals)
         return [np.arange(start, min(start + size, count)) for start in range(0, count, size)] or [np.arange(0)]
+
+
+def patient(header, age, sex):
+    """Features that are known of a patient: age in years and sex as in FEMALE, where said, else as a header tells."""
+    said = {"age": age, "sex": FEMALE.get(sex)}
+    return header | {name: value for name, value in said.items() if value is not None}
 
 
 def as_inputs(signals, features):

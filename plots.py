@@ -1,4 +1,4 @@
-"""Every figure, drawn by matplotlib without a screen; each function gives back a Figure."""
+"""Every figure but ECGs, drawn by matplotlib without a screen; each function gives back a Figure."""
 
 import textwrap
 
@@ -109,41 +109,6 @@ def confidence(labels, probabilities, classes):
     right.boxplot(boxes, tick_labels=ticks, flierprops={"markersize": 2})
     right.tick_params(axis="x", labelsize=7)
     right.set_ylabel("probability of the decided class")
-    return figure
-
-
-def gallery(beats, leads, sampling_rate, columns=5):
-    """Beats side by side: pairs of signals `(samples, leads)` and a title."""
-    rows = -(-len(beats) // columns)
-    figure = Figure(figsize=(2.6 * columns, 2.2 * rows), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for each in axes:
-        each.set_axis_off()
-    for each, (signals, title) in zip(axes, beats, strict=False):
-        each.set_axis_on()
-        each.plot(np.arange(len(signals)) / sampling_rate, signals, linewidth=1, label=leads)
-        each.set_title(title, fontsize=7)
-        each.tick_params(labelsize=6)
-    axes[0].legend(frameon=False, fontsize=6)
-    axes[0].set_xlabel("s", fontsize=6)
-    return figure
-
-
-def ecg(signals, leads, sampling_rate, title=""):
-    """One record `(samples, leads)` in millivolt on ECG paper: large squares of 0.2 s and 0.5 mV."""
-    figure = Figure(figsize=(11, 0.62 * len(leads) + 0.9), layout="constrained")
-    axes = figure.subplots()
-    seconds = np.arange(len(signals)) / sampling_rate
-    step = max(1.5, 0.75 * np.percentile(np.ptp(signals, axis=0), 75))  # mV between two leads
-    for i, lead in enumerate(leads):
-        axes.plot(seconds, signals[:, i] - np.median(signals[:, i]) - i * step, color="black", linewidth=0.7)
-        axes.text(-0.05, -i * step, lead, ha="right", va="center", fontsize=8)
-    axes.set_xticks(np.arange(0, seconds[-1] + 0.2, 0.2), labels=[])
-    axes.set_yticks(np.arange(-step * len(leads), step + 0.5, 0.5), labels=[])
-    axes.set(xlim=(0, seconds[-1]), ylim=(-step * len(leads), step))
-    axes.grid(color="#f2b8b5", linewidth=0.4)
-    axes.tick_params(length=0)
-    axes.set_title(title, loc="left", fontsize=9)
     return figure
 
 

@@ -28,13 +28,12 @@ import metrics
 import preprocessing
 import wfdb_files
 import writing
-from inputs import Inputs, Recorded, as_inputs, predict_rows
+from inputs import FEMALE, Inputs, Recorded, as_inputs, patient, predict_rows
 
 EXTENSION = "ecg"  # of the annotation files that are written
 RUN = 3  # ventricular beats in a row that are a run
 BATCH = 32  # windows that the network is given at once: more take memory, and are no faster on a processor
 PART = 128  # records in a part of an archive
-FEMALE = {"f": 1, "female": 1, "m": 0, "male": 0}
 # In the comments of headers: "age: 81", "<age>: 81", "sex: female"; MIT-BIH's begin with "69 M".
 AGE = re.compile(r"\bage\W+(\d+)|^(\d+) [MF]\b", re.IGNORECASE | re.MULTILINE)
 SEX = re.compile(r"\bsex\W+(female|male|f|m)\b|^\d+ ([MF])\b", re.IGNORECASE | re.MULTILINE)
@@ -51,6 +50,12 @@ def predict_record(model, card, record, known):
 
 def prepare_record(card, record, known):
     """What a model is given of one Record: signals `(windows, samples, leads)` and features `(windows, features)`."""
+    inputs = windows_of(card, record, known)
+    return inputs[np.arange(len(inputs.data.signals))]
+
+
+def windows_of(card, record, known):
+    """One Record as Inputs: windows that overlap by half, where it is longer than what the model takes."""
     layout = record.layout
     length = round(card.samples / card.sampling_rate * layout.sampling_rate)
     signals = record.millivolts()
@@ -58,8 +63,7 @@ def prepare_record(card, record, known):
     windows = np.stack([signals[start : start + length] for start in starts])
     one = np.array([known.get(name.split()[0], np.nan) for name in card.feature_names], "float32")
     features = np.tile(one, (len(windows), 1))
-    recorded = Recorded(windows, layout.leads, layout.sampling_rate, features, card.feature_names)
-    return Inputs(recorded, card)[np.arange(len(windows))]
+    return Inputs(Recorded(windows, layout.leads, layout.sampling_rate, features, card.feature_names), card)
 
 
 def predict_together(model, prepared):
@@ -78,6 +82,11 @@ def predict_parts(model, card, record, peaks=None):
     Args:
         peaks: samples of the R-peaks; found in the model's first lead when not given. Segments need none.
     """
+    return tell_rows(model, *parts_of(card, record, peaks))
+
+
+def parts_of(card, record, peaks=None):
+    """The beats or segments of one Record as Inputs, and their samples; `peaks` as in `predict_parts`."""
     options = cutting.Cutting.of(card)
     if options.task == "segments":
         signals, samples = cutting.cut_segments(record, options)
@@ -86,8 +95,13 @@ def predict_parts(model, card, record, peaks=None):
         samples = find_peaks(record, card) if peaks is None else peaks
         signals, features = cutting.cut_beats(record, samples, options)
         names = beats.feature_names(card.leads, options.causal)
-    recorded = Recorded(signals, card.leads, card.sampling_rate, features, names)
-    told = predict_rows(model, Inputs(recorded, card), np.arange(len(samples)), batch_size=BATCH)
+    return Inputs(Recorded(signals, card.leads, card.sampling_rate, features, names), card), samples
+
+
+def tell_rows(model, inputs, samples):
+    """The rows of `predict_parts` for what `parts_of` cut."""
+    card = inputs.card
+    told = predict_rows(model, inputs, np.arange(len(samples)), batch_size=BATCH)
     decided = metrics.decide(told, card.thresholds).argmax(axis=1)
     rows = pd.DataFrame({"sample": samples, "class": np.array(card.classes)[decided]})
     return pd.concat([rows, pd.DataFrame(told, columns=card.classes)], axis=1)
@@ -193,13 +207,15 @@ def _or_reason(work, path, options):
 def prepare_file(card, path, options):
     """What the model is given of the record at `path`."""
     record = wfdb_files.read_record(path.parent, path.name)
-    given = {"age": options.age, "sex": FEMALE.get(options.sex)}
-    header = told_by_header(path) if card.feature_names else {}
-    known = header | {name: value for name, value in given.items() if value is not None}
-    signals, features = prepare_record(card, record, known)
+    signals, features = prepare_record(card, record, known_of(card, path, options))
     if not np.isfinite(signals).all():
         raise ValueError("samples are not finite in millivolt: the gain in the header is damaged")
     return signals, features
+
+
+def known_of(card, path, options):
+    """Age and sex of the record at `path`, as far as the command line or its header has them."""
+    return patient(told_by_header(path) if card.feature_names else {}, options.age, options.sex)
 
 
 def tell_batch(model, card, batch):
@@ -222,13 +238,18 @@ def named(card, told):
 def tell_file(model, card, path, options):
     """The summary of the record at `path`, of whose beats or segments rows are written."""
     record = wfdb_files.read_record(path.parent, path.name)
-    peaks = None
-    if options.annotations:
-        samples, symbols = wfdb_files.read_annotations(path.parent, path.name, len(record.digital), options.annotations)
-        peaks = samples[np.isin(symbols, list(beats.AAMI))]
+    peaks = annotated_peaks(path, record, options)
     rows = predict_parts(model, card, record, peaks)
     write_rows(rows, path.name, record.layout, options.base / options.out)
     return summary(rows, record.layout.sampling_rate, card.classes)
+
+
+def annotated_peaks(path, record, options):
+    """Samples of the R-peaks that a file beside the Record has, if the command line names one; else None."""
+    if not options.annotations:
+        return None
+    samples, symbols = wfdb_files.read_annotations(path.parent, path.name, len(record.digital), options.annotations)
+    return samples[np.isin(symbols, list(beats.AAMI))]
 
 
 def check(model, card, paths):
@@ -246,9 +267,7 @@ def arguments(argv):
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="a model with its card")
     parser.add_argument("records", type=Path, nargs="+", help="WFDB records, or folders of them")
-    parser.add_argument("--age", type=float, help="in years, for every record; else as its header says")
-    parser.add_argument("--sex", type=str.lower, choices=FEMALE, help="else as its header says")
-    parser.add_argument("--annotations", help="extension of the files that have the R-peaks; found when not given")
+    add_record_arguments(parser)
     parser.add_argument("--out", type=Path, default=Path("results") / "predictions", help="folder for rows of beats")
     ways = parser.add_mutually_exclusive_group()
     ways.add_argument("--json", action="store_true", help="print JSON instead of a table")
@@ -261,6 +280,13 @@ def arguments(argv):
     options.model = options.model.absolute()
     options.strict = not options.csv and not any(path.is_dir() for path in options.records)
     return options
+
+
+def add_record_arguments(parser):
+    """Flags that say what is known of recordings."""
+    parser.add_argument("--age", type=float, help="in years, for every record; else as its header says")
+    parser.add_argument("--sex", type=str.lower, choices=FEMALE, help="else as its header says")
+    parser.add_argument("--annotations", help="extension of the files that have the R-peaks; found when not given")
 
 
 def columns_of(card):

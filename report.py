@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 import metrics
+import paper
 import plots
 import writing
 
@@ -258,17 +259,18 @@ def figures(result, predictions):
 
 def error_figures(result, predictions):
     """The records of the surest errors: recordings one by one on ECG paper, beats all in one gallery."""
-    names, rate = predictions["names"][predictions["wrong"]].tolist(), float(predictions["sampling_rate"])
+    names, leads = predictions["names"][predictions["wrong"]].tolist(), predictions["leads"].tolist()
+    rate = float(predictions["sampling_rate"])
     shown = {}
     for record, wrong in pd.DataFrame(result["errors"]).groupby("record", sort=False):
         told = "; ".join(f"{e['class']} {e['probability']:.2f}, truth {e['truth']}" for _, e in wrong.iterrows())
         shown[record] = predictions["wrong_signals"][names.index(record)], told
     if predictions["wrong_signals"].shape[1] < SHORT * rate:
-        gallery = [(signals, f"{record}\n{told}") for record, (signals, told) in shown.items()]
-        yield "Surest errors", plots.gallery(gallery, predictions["leads"], rate)
+        gallery = [(signals, None, f"{record}\n{told}") for record, (signals, told) in shown.items()]
+        yield "Surest errors", paper.gallery(gallery, leads, rate, enlarged=2)
         return
     for record, (signals, told) in shown.items():
-        yield f"Error: {record}", plots.ecg(signals, predictions["leads"], rate, told)
+        yield f"Error: {record}", paper.record(signals, leads, rate, told)
 
 
 def picture(figure, title):

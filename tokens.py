@@ -257,3 +257,17 @@ def shape_of(number, signals, written, vocabulary):
     rows, columns = np.nonzero(written[:, lead * places : (lead + 1) * places] == number)
     inside = np.minimum(starts[columns, None] + np.arange(samples), signals.shape[1] - 1)
     return signals[rows[:, None], inside, lead].mean(axis=0)
+
+
+def on_samples(values, vocabulary, samples, leads):
+    """What belongs to tokens `(beats, tokens)`, on the samples that their words are made of: `(beats, samples, leads)`.
+
+    A word's value is shared out evenly among its samples, so that sums stay; words of features and clusters have none.
+    """
+    places = vocabulary.pieces - vocabulary.word + 1
+    bounds = np.arange(vocabulary.pieces + 1) * samples // vocabulary.pieces
+    shares = np.zeros((places, samples))
+    for place, (start, end) in enumerate(zip(bounds, bounds[vocabulary.word :], strict=False)):
+        shares[place, start:end] = 1 / (end - start)
+    words = values[:, : leads * places].reshape(len(values), leads, places)
+    return np.moveaxis(words @ shares, 1, 2)

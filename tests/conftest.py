@@ -94,3 +94,19 @@ def record(tmp_path):
     digital = np.random.default_rng(0).integers(0, 1000, (350, 2))
     tiny_wfdb.write(tmp_path, "record", digital)
     return tmp_path / "record"
+
+
+@pytest.fixture
+def beat_model():
+    """A network that finds V where the first sample of a beat lies above zero, else N; and its card."""
+    import keras
+
+    import card as cards
+
+    signals = keras.Input((30, 1), name="signals")
+    high = keras.layers.Rescaling(100.0)(keras.layers.Cropping1D((0, 29))(signals))
+    low = keras.layers.Rescaling(-1.0)(high)
+    both = keras.layers.Flatten()(keras.layers.Concatenate()([low, high]))
+    model = keras.Model(signals, keras.layers.Softmax(name="probabilities")(both))
+    cutting = {"task": "beats", "window": [0.1, 0.2], "band": [], "causal": False}
+    return model, cards.Card(("N", "V"), False, ("MLII/V5",), 100, 30, cutting=cutting)

@@ -78,18 +78,6 @@ def test_features_are_given_by_name_and_what_is_unknown_is_the_median(record):
     assert predict.predict_record(model, card, record, {"sex": 0}).tolist() == [60, 0]
 
 
-@pytest.fixture
-def beat_model():
-    """A network that finds V where the first sample of a beat lies above zero, else N; and its card."""
-    signals = keras.Input((30, 1), name="signals")
-    high = keras.layers.Rescaling(100.0)(keras.layers.Cropping1D((0, 29))(signals))
-    low = keras.layers.Rescaling(-1.0)(high)
-    both = keras.layers.Flatten()(keras.layers.Concatenate()([low, high]))
-    model = keras.Model(signals, keras.layers.Softmax(name="probabilities")(both))
-    cutting = {"task": "beats", "window": [0.1, 0.2], "band": [], "causal": False}
-    return model, cards.Card(("N", "V"), False, ("MLII/V5",), 100, 30, cutting=cutting)
-
-
 def spikes(high, length=1200):
     """One lead with an R-peak of 1 mV at each hundredth sample; before those in `high` it is 0.5 mV."""
     digital = np.full((length, 1), -50)

@@ -212,3 +212,10 @@ def test_every_level_has_the_letter_of_its_place_among_the_breakpoints(hypothesi
         assert letters == "".join("abc"[(level >= 0) + (level >= 1)] for level in levels)
 
     holds()
+
+
+def test_what_a_word_counts_is_shared_out_among_its_samples():
+    vocabulary = tokens.Vocabulary(pieces=4, letters=2, word=2, neighbours=(0, 0))
+    values = np.array([[4.0, 0, 8, 0, 0, -2, 99]])  # three words of each of two leads, and one of a feature
+    told = tokens.on_samples(values, vocabulary, samples=8, leads=2)
+    np.testing.assert_allclose(told[0].T, [[1, 1, 1, 1, 2, 2, 2, 2], [0, 0, 0, 0, -0.5, -0.5, -0.5, -0.5]])

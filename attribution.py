@@ -1,7 +1,8 @@
 """How much each sample of a signal counts for a class: attention, Grad-CAM and integrated gradients; and is it true?
 
 A member of METHODS takes a network and gives a function from what the network is given, and the number of a class, to
-values `(records, steps, leads)`: steps of time, or tokens where it reads beats as text; one lead that stands for all.
+values `(records, steps, leads)`: steps of time, and one lead may stand for all; or, where it reads beats as text,
+`(records, tokens, channels)` of what they are embedded in.
 """
 
 import contextlib
@@ -55,7 +56,8 @@ def methods_of(model):
     names = []
     for method in METHODS:
         with contextlib.suppress(ValueError):
-            _ = [explainer(member, method) for member in members_of(model)]
+            for member in members_of(model):
+                explainer(member, method)
             names.append(method)
     return tuple(names)
 
@@ -139,36 +141,39 @@ def integrated_gradients(model):
     """What each sample adds to the probability or takes from it, against a flat line (Sundararajan et al. 2017).
 
     arXiv 1703.01365. The flat line is at the mean of each lead; features stay as they are. The sum over all samples is
-    the probability less that of the flat line. Of words, against no word (token PAD), summed over the embedding.
+    the probability less that of the flat line. Of words, it is against no word at all (token PAD).
     """
+    if not reads_words(model):
+        return integrated(model, lambda signals: (signals.mean(axis=1, keepdims=True), signals))
+    embedding = model.get_layer("embedding")
+    network = keras.Model(embedding.output, model.output)
+    return integrated(
+        network, lambda text: [np.asarray(embedding(one)) for one in (np.full_like(text, tokens.PAD), text)]
+    )
+
+
+def integrated(network, ends_of):
+    """Gradients of a network over straight ways, whose starts and ends `ends_of` makes of what a model is given."""
     import tensorflow as tf
 
-    if reads_words(model):
-        embedding = model.get_layer("embedding")
-        network = keras.Model(embedding.output, model.output)
-    else:
-        embedding, network = None, model
-    points, shares = np.polynomial.legendre.leggauss(STEPS)  # between -1 and 1, with shares that sum to 2
-    points, shares = ((points + 1) / 2).astype("float32")[:, None, None], (shares / 2).astype("float32")
+    places, shares = np.polynomial.legendre.leggauss(STEPS)  # between -1 and 1, with shares that sum to 2
+    places, shares = ((places + 1) / 2).astype("float32")[:, None, None], (shares / 2).astype("float32")
 
     @in_graph
-    def slopes(signals, features, chosen):
+    def slopes(points, features, chosen):
         with tf.GradientTape() as tape:
-            tape.watch(signals)
-            probability = tf.gather(network(as_inputs(signals, features), training=False), chosen, axis=1)
-        return tape.gradient(probability, signals)
+            tape.watch(points)
+            probability = tf.gather(network(as_inputs(points, features), training=False), chosen, axis=1)
+        return tape.gradient(probability, points)
 
-    def integrated(signals, features, chosen):
-        if embedding is None:
-            baseline = signals.mean(axis=1, keepdims=True)
-        else:
-            baseline, signals = (np.asarray(embedding(each)) for each in (np.full_like(signals, tokens.PAD), signals))
-        way = signals - baseline
-        told = zip(baseline, way, np.repeat(features[:, None], STEPS, axis=1), strict=True)
-        mean = [np.tensordot(shares, slopes(start + points * to, known, chosen), 1) for start, to, known in told]
-        return way * mean if embedding is None else (way * mean).sum(axis=-1, keepdims=True)
+    def over_ways(given, features, chosen):
+        starts, ends = ends_of(given)
+        points = starts[:, None] + places * (ends - starts)[:, None]  # (records, STEPS, steps, channels)
+        known = np.repeat(features[:, None], STEPS, axis=1)
+        means = [np.tensordot(shares, slopes(*one, chosen), 1) for one in zip(points, known, strict=True)]
+        return (ends - starts) * means
 
-    return integrated
+    return over_ways
 
 
 def reads_words(model):
@@ -194,12 +199,12 @@ METHODS = {"attention": attention, "grad-cam": grad_cam, "integrated-gradients":
 
 
 def on_samples(values, card):
-    """Values `(records, steps, leads)` of METHODS on the samples of a model's input: `(records, samples, leads)`.
+    """Values of METHODS on the samples of a model's input: `(records, samples, leads)`.
 
     Steps are equal parts of the time; between their middles lie straight lines.
     """
     if card.tokens:
-        return tokens.on_samples(values[..., 0], tokens.Vocabulary.of(card), card.samples, len(card.leads))
+        return tokens.on_samples(values.sum(axis=-1), tokens.Vocabulary.of(card), card.samples, len(card.leads))
     steps = values.shape[1]
     places = (np.arange(card.samples) + 0.5) / card.samples * steps - 0.5
     between = np.apply_along_axis(lambda row: np.interp(places, np.arange(steps), row), 1, values)

@@ -90,7 +90,8 @@ def rhythm(card, path, record, seconds, decided):
     signal = cutting.signals_of(record, cutting.Cutting.of(card))[inside, 0]
     within = (seconds >= begin) & (seconds < begin + MINUTE)
     peaks = np.round((seconds[within] - begin) * rate).astype(int)
-    title = f"{path.name}: the minute with the most beats other than {card.classes[0]}"
+    count = (decided[within] > 0).sum()
+    title = f"{path.name}: the minute with the most beats other than {card.classes[0]} ({count})"
     return paper.rhythm(signal, card.leads[0], rate, peaks, decided[within], card.classes, title, begin)
 
 

@@ -50,9 +50,9 @@ class Piece(NamedTuple):
 
     @property
     def above(self):
-        """The mm that it needs over its level."""
+        """The mm that it needs over its level, as does a calibration mark."""
         lines = 1 + self.name.count("\n") + bool(self.marks)
-        return min(HIGHEST, max(0.0, self.signal.max() * GAIN)) + LETTERS * lines
+        return min(HIGHEST, max(GAIN, self.signal.max() * GAIN)) + LETTERS * lines
 
     @property
     def below(self):

@@ -88,7 +88,7 @@ def test_beats_have_a_gallery_for_each_class_and_a_rhythm(beat_model, beat_recor
     assert told == {
         "integrated-gradients-N": "r: beats that are surest of N (9 decided); integrated-gradients",
         "integrated-gradients-V": "r: beats that are surest of V (2 decided); integrated-gradients",
-        "rhythm": "r: the minute with the most beats other than N",
+        "rhythm": "r: the minute with the most beats other than N (2)",
     }
 
 

@@ -20,6 +20,7 @@ from inputs import Inputs
 FORMAT = 1
 SUFFIXES = (".h5", ".keras")
 ONNX = ".onnx"
+RELEASE = "Final-ECG-Model"
 INPUTS = (
     "classes",
     "multilabel",
@@ -76,6 +77,11 @@ class Card:
     log: tuple = ()
     members: tuple = ()
     format: int = FORMAT
+
+
+def folder():
+    """Where the models lie that the service and the web app offer."""
+    return Path(os.environ.get("ECG_MODELS", Path(__file__).parent / "saved_models"))
 
 
 def describe(config, data, rows):

@@ -1,4 +1,4 @@
-"""Synthetic 12-lead ECG with PTB-XL's classes, for demonstrations and tests; no download."""
+"""Synthetic ECG for demonstrations and tests: twelve leads with PTB-XL's classes, or beats in two leads."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,9 @@ LEADS = ("I", "II", "III", "AVR", "AVL", "AVF", "V1", "V2", "V3", "V4", "V5", "V
 SECONDS = 10
 FEWEST = 12  # records that hold ten patients, one for each fold
 UNKNOWN = 0.03  # share of ages and of sexes that are missing
-PATIENT, RECORD = 1, 2  # which random stream: one for each patient and one for each record
+PATIENT, RECORD, STRIP = 1, 2, 3  # which random stream: one for each patient, for each record and for each strip
+STRIP_LEADS = ("MLII", "V1")
+EARLY = {"S": 0.08, "V": 0.10}  # shares of early beats from the atria and from a ventricle
 
 # The eight measured leads seen from the heart's dipole (x left, y down, z back), in millivolt:
 # Dower, Machado, Osborne 1980, Clinical Cardiology 3(2).
@@ -47,6 +49,14 @@ class Wave:
     dipole: np.ndarray
 
 
+# A beat from a ventricle: no P, a wide QRS, and T against it.
+VENTRICULAR = {
+    "R": Wave(0.0, 0.032, np.array([0.5, 1.5, -0.5])),
+    "S": Wave(0.08, 0.034, np.array([-0.3, -0.6, 0.6])),
+    "T": Wave(0.29, 0.06, np.array([-0.2, -0.5, 0.2])),
+}
+
+
 def load(folder, task, records=1200, sampling_rate=100, seed=0):
     """A Dataset of made-up recordings; `folder` is not read, and record i is the same however many there are.
 
@@ -76,6 +86,38 @@ def load(folder, task, records=1200, sampling_rate=100, seed=0):
         licence="MIT (made by this project)",
         notes=("made by a formula, for trying things out: scores on it say nothing about real patients",),
     )
+
+
+def strip(seconds=60, sampling_rate=360, seed=0):
+    """A healthy heart with early beats: `(samples, 2)` of STRIP_LEADS in millivolt, R-peaks, and classes N, S or V.
+
+    R-peaks are samples `(beats,)`, classes letters `(beats,)`.
+    """
+    rng = np.random.default_rng((seed, STRIP))
+    times = np.arange(round(seconds * sampling_rate)) / sampling_rate
+    peaks, classes = _early_and_late(seconds, rng)
+    beat = _healthy_beat(rng, 0)
+    kinds = {"N": beat, "S": beat | {"P": Wave(-0.12, 0.018, beat["P"].dipole * (0.3, -0.8, 1))}, "V": VENTRICULAR}
+    dipole = np.zeros((len(times), 3))
+    for kind, waves in kinds.items():
+        for wave in waves.values():
+            centres = peaks[classes == kind] + wave.centre
+            heights = np.exp(-0.5 * ((times[:, None] - centres) / wave.width) ** 2).sum(axis=1)
+            dipole += heights[:, None] * wave.dipole
+    eight = dipole @ DOWER.T + _noise(times, rng.uniform(0.2, 0.35), rng)
+    return eight[:, 1:3].astype("float32"), np.round(peaks * sampling_rate).astype(int), classes
+
+
+def _early_and_late(seconds, rng):
+    """Times in seconds and classes of beats: some come early, and the one after a ventricular one comes late."""
+    usual, time, kind, found = rng.normal(0.85, 0.08), 0.5, "N", []
+    while time < seconds - 0.5:
+        found.append((time, kind))
+        late = 1.4 if kind == "V" else 1  # the sinus node keeps its time
+        kind = "N" if kind != "N" else rng.choice(["N", *EARLY], p=[1 - sum(EARLY.values()), *EARLY.values()])
+        time += usual * rng.normal(1, 0.02) * (late if kind == "N" else 0.62)
+    times, classes = zip(*found, strict=True)
+    return np.array(times), np.array(classes)
 
 
 def _patient(rng):

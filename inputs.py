@@ -10,6 +10,8 @@ import pandas as pd
 import preprocessing
 import tokens
 
+FEMALE = {"f": 1, "female": 1, "m": 0, "male": 0}
+
 
 class Recorded(NamedTuple):
     """Records to be predicted, of one recording and in order: of a Dataset, what `Inputs` looks at.
@@ -80,6 +82,12 @@ class Inputs:
         """All positions, so many at a time: what is made of signals is smaller than they are."""
         count = len(self.data.signals)
         return [np.arange(start, min(start + size, count)) for start in range(0, count, size)] or [np.arange(0)]
+
+
+def patient(header, age, sex):
+    """Features that are known of a patient: age in years and sex as in FEMALE, where said, else as a header tells."""
+    said = {"age": age, "sex": FEMALE.get(sex)}
+    return header | {name: value for name, value in said.items() if value is not None}
 
 
 def as_inputs(signals, features):

@@ -3,6 +3,7 @@
 import json
 import logging
 import time
+from pathlib import Path
 
 NAME = "serve"  # of the logger
 
@@ -41,6 +42,15 @@ class JsonLines(logging.Formatter):
         line = {"time": self.formatTime(record), "level": record.levelname, "message": record.getMessage()}
         error = {"error": record.exc_info[0].__name__} if record.exc_info else {}  # a trace may quote what came
         return json.dumps(line | error | getattr(record, "told", {}))
+
+
+def failed(error):
+    """Log an error of ours by its kind and where it was raised, since its message may tell of the patient."""
+    at = error.__traceback__
+    while at.tb_next:
+        at = at.tb_next
+    place = f"{Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}"
+    logging.getLogger(NAME).error("failed", extra={"told": {"error": type(error).__name__, "at": place}})
 
 
 def as_json():

@@ -8,15 +8,13 @@ from pydantic import AllowInfNan, BaseModel, ConfigDict, FailFast, Field
 import preprocessing
 import uploads
 
-OLDEST = 130  # years
-
 
 class Asked(BaseModel):
     """What every request may ask for."""
 
     model_config = ConfigDict(extra="forbid")
     model: str | None = Field(None, description="one of GET /models", max_length=200)
-    age: Annotated[float, AllowInfNan(False)] | None = Field(None, ge=0, le=OLDEST, description="in years")
+    age: Annotated[float, AllowInfNan(False)] | None = Field(None, ge=0, le=uploads.OLDEST, description="in years")
     sex: Literal["female", "male"] | None = None
     processed: bool = Field(False, description="answer what the network was given, too")
     attention: bool = Field(False, description="answer what the network attended to, too")

@@ -28,13 +28,12 @@ import metrics
 import preprocessing
 import wfdb_files
 import writing
-from inputs import Inputs, Recorded, as_inputs, predict_rows
+from inputs import FEMALE, Inputs, Recorded, as_inputs, patient, predict_rows
 
 EXTENSION = "ecg"  # of the annotation files that are written
 RUN = 3  # ventricular beats in a row that are a run
 BATCH = 32  # windows that the network is given at once: more take memory, and are no faster on a processor
 PART = 128  # records in a part of an archive
-FEMALE = {"f": 1, "female": 1, "m": 0, "male": 0}
 # In the comments of headers: "age: 81", "<age>: 81", "sex: female"; MIT-BIH's begin with "69 M".
 AGE = re.compile(r"\bage\W+(\d+)|^(\d+) [MF]\b", re.IGNORECASE | re.MULTILINE)
 SEX = re.compile(r"\bsex\W+(female|male|f|m)\b|^\d+ ([MF])\b", re.IGNORECASE | re.MULTILINE)
@@ -216,9 +215,7 @@ def prepare_file(card, path, options):
 
 def known_of(card, path, options):
     """Age and sex of the record at `path`, as far as the command line or its header has them."""
-    given = {"age": options.age, "sex": FEMALE.get(options.sex)}
-    header = told_by_header(path) if card.feature_names else {}
-    return header | {name: value for name, value in given.items() if value is not None}
+    return patient(told_by_header(path) if card.feature_names else {}, options.age, options.sex)
 
 
 def tell_batch(model, card, batch):

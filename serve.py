@@ -7,7 +7,6 @@ Every model reads what `predict.py` reads and tells the same. Neither TensorFlow
 import asyncio
 import functools
 import json
-import logging
 import os
 import sys
 import threading
@@ -24,6 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 import card as cards
+import inputs
 import logs
 import messages
 import metrics
@@ -32,16 +32,13 @@ import runtimes
 import uploads
 import wfdb_files
 
-FOLDER = Path(__file__).parent / "saved_models"
-DEFAULT = "Final-ECG-Model"  # the model that answers when none is named; without it, the first by name
+DEFAULT = cards.RELEASE  # the model that answers when none is named; without it, the first by name
 BYTES = 8 * 2**20  # of a request
 FIELD_BYTES = 10_000  # of a form field that is no file
 VALUES = 500_000  # numbers of processed signals, and of attention, in an answer
 AT_ONCE = 64  # requests that are being received, wait, or are worked on; the next is answered 503
 WORKERS = min(4, os.cpu_count() or 1)
 RECEIVE, WORK = 30, 60  # seconds until a request must be there, and then until its answer must be
-
-log = logging.getLogger(logs.NAME)
 
 
 class Served(NamedTuple):
@@ -130,10 +127,8 @@ def answer(models, default, read):
     name = asked.model or default
     served = found(models, name)
     predict.check(name, served.card, [])
-    given = {"age": asked.age, "sex": predict.FEMALE.get(asked.sex)}
-    known |= {feature: value for feature, value in given.items() if value is not None}
-    if not 0 <= known.get("age", 0) <= messages.OLDEST:
-        raise ValueError(f"the header says an age of {known['age']:g}; at most {messages.OLDEST} years are read")
+    known = inputs.patient(known, asked.age, asked.sex)
+    uploads.check_known(known)
     uploads.check_signals(record.millivolts())
     witness, card = Witness(served, asked), served.card
     told = told_of_parts(witness, card, record) if card.cutting else told_of_record(witness, card, record, known)
@@ -143,7 +138,7 @@ def answer(models, default, read):
 
 def told_of_record(model, card, record, known):
     """The part of an Answer that is about a whole recording."""
-    probabilities = finite(predict.predict_record(model, card, record, known))
+    probabilities = uploads.finite(predict.predict_record(model, card, record, known))
     decided = metrics.decide(probabilities[None], card.thresholds)[0]
     top = card.classes[int(probabilities.argmax())]
     return {"probabilities": probabilities.tolist(), "decisions": decided.astype(bool).tolist(), "top_class": top}
@@ -152,20 +147,13 @@ def told_of_record(model, card, record, known):
 def told_of_parts(model, card, record):
     """The part of an Answer that is about beats or segments."""
     rows = predict.predict_parts(model, card, record)
-    probabilities = finite(rows[list(card.classes)].to_numpy("float64"))
+    probabilities = uploads.finite(rows[list(card.classes)].to_numpy("float64"))
     columns = rows["sample"].tolist(), rows["class"], probabilities.argmax(axis=1), probabilities.tolist()
     parts = [
         {"sample": sample, "decision": decided, "top_class": card.classes[top], "probabilities": row}
         for sample, decided, top, row in zip(*columns, strict=True)
     ]
     return {"parts": parts, "summary": predict.summary(rows, record.layout.sampling_rate, card.classes)}
-
-
-def finite(probabilities):
-    """Probabilities, unless samples that are none of a heart led to numbers that are none."""
-    if not np.isfinite(probabilities).all():
-        raise ValueError("the model finds no finite probabilities for this recording")
-    return probabilities
 
 
 def found(models, name):
@@ -259,12 +247,7 @@ def as_problem(error):
         return HTTPException(422, "; ".join(f"{'.'.join(map(str, one['loc']))[:80]}: {one['msg']}" for one in wrong))
     if isinstance(error, ValueError):
         return HTTPException(422, str(error))
-    # Its message may tell of the patient, so only where it was raised is logged.
-    at = error.__traceback__
-    while at.tb_next:
-        at = at.tb_next
-    place = f"{Path(at.tb_frame.f_code.co_filename).name}:{at.tb_lineno}"
-    log.error("failed", extra={"told": {"error": type(error).__name__, "at": place}})
+    logs.failed(error)
     return HTTPException(500, "the service failed at this request; its log says where")
 
 
@@ -344,6 +327,6 @@ def __getattr__(name):
     logs.as_json()
     wfdb_files.quicken_headers()
     try:
-        return make_app(os.environ.get("ECG_MODELS", FOLDER))
+        return make_app(cards.folder())
     except (ValueError, OSError) as error:
         sys.exit(f"serve: {error}")

@@ -5,6 +5,7 @@ own reading of the header agrees with the bytes that came; a header that does no
 """
 
 import contextlib
+import io
 import math
 import os
 import re
@@ -14,11 +15,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from wfdb_files import Layout
 
 SECONDS, LEADS = 3600, 16  # at most
 LOWEST, HIGHEST = 50, 10_000  # sampling rates, in hertz
+OLDEST = 130  # years
 LARGEST = 1000  # mV; electrodes are up to 300 mV apart, and larger numbers are of a wrong gain
 HEADER_BYTES = 64_000
 # Bytes of a sample in the formats that have a fixed number; differences (8) and FLAC (508, 516, 524) are not read.
@@ -70,6 +73,45 @@ def measured(samples, leads, sampling_rate):
     with np.errstate(over="ignore"):  # what is infinite as float32 is refused with the rest
         signals = np.array(samples, "float32")
     return Measured(signals, Layout(len(signals), tuple(leads), float(sampling_rate)))
+
+
+def read_csv(content):
+    """Names of the columns of a CSV file, () where its first line has numbers, and its numbers `(rows, columns)`.
+
+    Raises:
+        ValueError: it is no such file.
+    """
+    refuse_packed(content)
+    expected = "numbers with commas between are expected, all lines alike, under a line of names or none"
+    try:
+        text = content.decode("utf-8-sig")
+        first = [field.strip().strip('"') for field in text.partition("\n")[0].split(",")]
+        named = not all(map(_is_number, first))
+        numbers = pd.read_csv(io.StringIO(text), header=None, skiprows=int(named), dtype="float64").to_numpy()
+    except (ValueError, pd.errors.EmptyDataError) as error:
+        raise ValueError(f"this is no such CSV file: {expected} ({error})") from error
+    if numbers.shape[1] != len(first):
+        raise ValueError(f"{len(first)} names came over {numbers.shape[1]} columns; {expected}")
+    return tuple(first) if named else (), numbers
+
+
+def _is_number(text):
+    with contextlib.suppress(ValueError):
+        return np.isfinite(float(text))
+    return False
+
+
+def heartbeats(numbers, samples):
+    """Single beats `(rows, samples)` from 0 to 1, of the numbers of a CSV file: a beat each row, and maybe its label.
+
+    Raises:
+        ValueError: rows of another length, or other numbers.
+    """
+    if numbers.shape[1] not in (samples, samples + 1):
+        raise ValueError(f"{numbers.shape[1]} values a row came; {samples} are a beat, or {samples + 1} with its label")
+    if not ((numbers[:, :samples] >= 0) & (numbers[:, :samples] <= 1)).all():
+        raise ValueError("values below 0, above 1 or missing came; each beat is from 0 to 1, as in the Kaggle files")
+    return numbers[:, :samples].astype("float32")
 
 
 @contextlib.contextmanager
@@ -174,12 +216,25 @@ def check_size(size, samples, signals):
         )
 
 
+def check_known(known):
+    """Refuse an age that is none."""
+    if not 0 <= known.get("age", 0) <= OLDEST:
+        raise ValueError(f"the header says an age of {known['age']:g}; at most {OLDEST} years are read")
+
+
 def check_signals(signals):
     """Refuse signals `(samples, leads)` that are no millivolts."""
     if not np.isfinite(signals).all():
         raise ValueError("samples that are not finite came; has the recording gaps, or a wrong gain?")
     if (largest := np.abs(signals).max()) > LARGEST:
         raise ValueError(f"samples of up to {largest:.4g} mV came, more than {LARGEST}; are gain and unit right?")
+
+
+def finite(probabilities):
+    """Probabilities, unless samples that are none of a heart led to numbers that are none."""
+    if not np.isfinite(probabilities).all():
+        raise ValueError("the model finds no finite probabilities for this recording")
+    return probabilities
 
 
 def refuse_packed(content):

@@ -9,13 +9,13 @@ import dataset
 LAYERS = [
     "wfdb_files downloads writing logs",
     "dataset records preprocessing beats tokens balance augmentation models losses metrics paper plots"
-    " runtimes archive uploads",
+    " runtimes archive uploads meanings charts",
     "cutting messages",
     "data_ptbxl data_mitbih data_heartbeat data_demo",
     "recipes inputs",
     "card batches state",
     "training predict attribution report assessment",
-    "explain",
+    "explain readings",
     "tune evaluate export serve app",
 ]
 LAYER = {name: number for number, names in enumerate(LAYERS) for name in names.split()}

@@ -13,6 +13,7 @@ import streamlit as st
 
 import card as cards
 import charts
+import logs
 import meanings
 import metrics
 import readings
@@ -22,22 +23,30 @@ import wfdb_files
 
 MEGABYTES = 32  # of a file
 RHYTHM = {"heart rate": "Heart rate (1/min)", "runs of V": "Runs of V", "longest run": "Longest run of V"}
-METHODS = {
-    None: "Nothing",
-    "attention": "Attention",
-    "grad-cam": "Grad-CAM",
-    "integrated-gradients": "Integrated gradients",
-}
-COLOURS = "Blue", "Orange"  # of what speaks for a class, and against it
+COLOURS = "Blue:", "orange:"  # what speaks for a class, and against it
+
+
+@st.cache_resource
+def prepare_process():
+    """What is done once, whoever opens the page."""
+    logs.as_json()
+    wfdb_files.quicken_headers()
 
 
 @st.cache_resource
 def models_in(folder):
-    """Path and card of every model in a folder, by name: the Keras file where there are several."""
+    """Path and card of every model in a folder, by name: the Keras file where there are several.
+
+    Raises:
+        ValueError: there is none, or a card is damaged.
+    """
     paths = {path.stem: path for suffix in (cards.ONNX, *cards.SUFFIXES[::-1]) for path in folder.glob(f"*{suffix}")}
     alone = {path.stem: path for path in folder.glob("*.json") if path.stem not in paths}
     found = {name: (path, cards.read(path)) for name, path in (alone | paths).items()}
-    return {name: (path, card) for name, (path, card) in found.items() if name in paths or card.members}
+    models = {name: (path, card) for name, (path, card) in found.items() if name in paths or card.members}
+    if not models:
+        raise ValueError(f"no model is in {folder}; train one with: python training.py")
+    return models
 
 
 @st.cache_resource(show_spinner="Opening the model, which takes some seconds the first time")
@@ -60,7 +69,7 @@ def explained(path, source, age, sex, rows, chosen, method):
     (model, card), inputs = opened(path), told(path, source, age, sex).inputs
     options = argparse.Namespace(method=method)
     colours = zip(COLOURS, explain.legend(card, chosen, options), strict=False)
-    words = "; ".join(f"{colour}: {text}" for colour, text in colours)
+    words = "; ".join(f"{colour} {text}" for colour, text in colours)
     return explain.values_of(model, inputs, np.array(rows, int), chosen, options), words
 
 
@@ -93,7 +102,9 @@ def choose_sources(card):
     """Sources of recordings: one of the demo, or what was uploaded."""
     way = st.segmented_control("Recordings", ("Demo", "My files"), default="Demo", required=True)
     if way == "Demo":
-        return [readings.Source(st.selectbox("Synthetic recording", readings.demo_names(card)))]
+        name = st.selectbox("Synthetic recording", readings.demo_names(card))
+        st.caption("Made by a formula, the change faint or marked: what is told of it says little about the model.")
+        return [readings.Source(name)]
     files = st.file_uploader(
         "WFDB pairs (.hea with .dat) or CSV",
         ["hea", "dat", "csv"],
@@ -103,7 +114,9 @@ def choose_sources(card):
     )
     rate = None
     if any(file.name.lower().endswith(".csv") for file in files):
-        rate = st.number_input("Sampling rate of the CSV (Hz)", uploads.LOWEST, uploads.HIGHEST, None)
+        rate = st.number_input(
+            "Sampling rate of the CSV (Hz)", uploads.LOWEST, uploads.HIGHEST, None, placeholder="needed"
+        )
     return sources_of(files, rate)
 
 
@@ -120,14 +133,16 @@ def choose_patient(card):
     if card.cutting or not card.feature_names:
         return None, None
     left, right = st.columns(2)
-    age = left.number_input("Age", 0, uploads.OLDEST, None, placeholder="unknown")
+    says = "Where unknown, as the header says; else the median of the training."
+    age = left.number_input("Age", 0, uploads.OLDEST, None, placeholder="unknown", help=says)
     return age, right.selectbox("Sex", ("female", "male"), None, placeholder="unknown")
 
 
 def show_table(rows, card):
     """A row for each recording, to look at and to take away."""
     table = pd.DataFrame(rows)
-    st.dataframe(table, hide_index=True, column_config={} if card.cutting else shares(card))
+    texts = {name: table[name].fillna("") for name in ("decided", "error") if name in table}
+    st.dataframe(table.assign(**texts), hide_index=True, column_config={} if card.cutting else shares(card))
     content = table.to_csv(index=False)
     st.download_button("Download the table (CSV)", content, "predictions.csv", "text/csv", on_click="ignore")
 
@@ -147,7 +162,7 @@ def show_whole(reading):
     left, right = st.columns(2, gap="large")
     with left:
         draw(charts.bars(names, reading.probabilities[0], card.thresholds, decided))
-        st.caption("Bars are probabilities; from the upright line, the threshold, a class counts as found.")
+        st.caption("Lines: thresholds, from which on a class counts as found.")
     with right:
         found = [name for name, yes in zip(card.classes, decided, strict=True) if yes]
         if not found:
@@ -180,7 +195,7 @@ def choose_page(reading, key):
     if len(starts) == 1:
         return 0
     names = [f"{clock(start)} to {clock(start + length)}" for start in starts]
-    return st.select_slider("Seconds", range(len(starts)), format_func=names.__getitem__, key=key)
+    return st.select_slider("Page", range(len(starts)), format_func=names.__getitem__, key=key)
 
 
 def clock(seconds):
@@ -189,12 +204,12 @@ def clock(seconds):
 
 
 def choose_explanation(reading, rows, methods):
-    """The method of an explanation, or None, and the number of the class."""
-    method = st.selectbox("Laid over the ECG", (None, *methods), min(1, len(methods)), format_func=METHODS.get)
+    """The method of an explanation, or "nothing", and the number of the class."""
+    method = st.selectbox("Laid over the ECG", ("nothing", *methods), min(1, len(methods)), format_func=str.capitalize)
     shown = reading.probabilities if reading.parts is None else reading.probabilities[rows]
     likely = shown.argmax(axis=1).max(initial=0) if reading.has_beats else shown[0].argmax()
-    names = [meanings.titled(name) for name in reading.card.classes]
-    return method, st.selectbox("for the class", range(len(names)), int(likely), format_func=names.__getitem__)
+    classes = reading.card.classes
+    return method, st.selectbox("for the class", range(len(classes)), int(likely), format_func=classes.__getitem__)
 
 
 def show_ecg(reading, asked, methods, key):
@@ -202,19 +217,21 @@ def show_ecg(reading, asked, methods, key):
     page = choose_page(reading, key)
     rows, (starts, length), classes = reading.rows_on(page), reading.pages(), reading.card.classes
     left, right = st.columns((3, 2), gap="large", vertical_alignment="bottom")
-    leads = left.pills("Leads", reading.leads, selection_mode="multi", default=reading.leads) or reading.leads
+    leads = (
+        left.pills("Leads", reading.leads, selection_mode="multi", default=reading.leads, wrap=True) or reading.leads
+    )
     with right, st.container(horizontal=True):
         method, chosen = choose_explanation(reading, rows, methods)
     places = [reading.leads.index(lead) for lead in leads]
     alike = rows[reading.places[rows] == chosen] if reading.has_beats else rows
     over, words = None, ""
-    if method and len(alike):
+    if method != "nothing" and len(alike):
         values, words = explained(*asked, tuple(alike.tolist()), chosen, method)
         over = reading.laid_over(values, alike, page)[:, places]
     spans = [(*span, place, classes[place]) for *span, place in reading.spans(rows)]
     signals = reading.signals_on(page)[:, places]
     draw(charts.ecg(signals, leads, reading.sampling_rate, starts[page], length, spans, over))
-    st.caption(f"Large squares are 0.2 s and 0.5 mV; drag to enlarge, double-click to go back. {words}")
+    st.caption(f"Large squares are 0.2 s and 0.5 mV. Drag to enlarge, double-click to go back. {words}")
 
 
 def show_rows(reading, key):
@@ -244,21 +261,23 @@ def show_card(name, card):
     """What a model is worth, and what it is not."""
     with st.expander(f"About {name}: what it reads, scores, limits"):
         left, right = st.columns(2, gap="large")
-        left.table(pd.DataFrame(meanings.scores_of(card)).set_index("score"))
+        if scores := meanings.scores_of(card):
+            left.table(pd.DataFrame(scores).set_index("score"))
         right.markdown("\n".join(f"- {plain(limit)}" for limit in meanings.limits_of(card)))
 
 
 def main():
     """The page."""
     st.set_page_config("ECG workbench", layout="wide")
-    wfdb_files.quicken_headers()
-    st.sidebar.title("ECG workbench")
+    prepare_process()
     st.warning("Research software, no medical device: no diagnosis may rest on it. In an emergency, call for help.")
-    models = models_in(cards.folder())
-    if not models:
-        st.error(f"No model lies in {cards.folder()}: train one with python training.py")
-        st.stop()
+    try:
+        models = models_in(cards.folder())
+    except (ValueError, OSError) as error:
+        st.error(plain(str(error)))
+        return
     with st.sidebar:
+        st.title("ECG workbench")
         name = choose_model(models)
         path, card = models[name]
         st.caption(f"Reads {meanings.reads(card)}.")
@@ -292,7 +311,7 @@ def show(name, path, card, sources, patient):
 
 def show_reading(name, model, reading, asked):
     """One recording."""
-    key = f"{name} {asked[1].name}"
+    key = f"page of {name} {asked[1].name} {len(reading.pages()[0])}"  # no page of another recording is kept
     (show_whole if reading.parts is None else show_parts)(reading)
     show_ecg(reading, asked, methods_of(model), key)
     if reading.parts is not None:

@@ -30,8 +30,9 @@ def ecg(signals, leads, sampling_rate, start, length, spans=(), relevance=None):
     """
     lines, offsets = stacked(signals)
     seconds = start + np.arange(len(signals)) / sampling_rate
-    top, bottom = max(1.0, lines[:, 0].max() + 0.5), min(offsets[-1] - 1, lines[:, -1].min() - 0.2)
-    drawn = figure(60 + max(170, 64 * len(leads)), showlegend=False, dragmode="zoom")
+    top, bottom = max(1.0, lines[:, 0].max() + 0.2), min(offsets[-1] - 1, lines[:, -1].min() - 0.2)
+    top += 0.6 * bool(spans)  # room for names
+    drawn = figure(200 + 50 * len(leads), showlegend=False, dragmode="zoom")
     if relevance is not None:
         edges = np.concatenate([[top], (offsets[1:] + offsets[:-1]) / 2, [bottom]])
         drawn.add_trace(heat(relevance, np.linspace(start, start + length, len(relevance) + 1), edges))
@@ -48,13 +49,13 @@ def ecg(signals, leads, sampling_rate, start, length, spans=(), relevance=None):
             )
     for _, _, second, place, name in spans:
         style = {"color": COLOURS[place % len(COLOURS)], "size": 14}
-        drawn.add_annotation(x=second, y=top - 0.15, text=f"<b>{name}</b>", showarrow=False, font=style)
+        drawn.add_annotation(x=second, y=top - 0.3, text=f"<b>{name}</b>", showarrow=False, font=style)
     square = {"showgrid": True, "gridcolor": PAPER}
     drawn.update_xaxes(
         range=(start, start + length), dtick=1, ticksuffix=" s", minor=square | {"dtick": LARGE[0]}, **square
     )
     drawn.update_yaxes(
-        range=(bottom, top), tickvals=offsets, ticktext=leads, fixedrange=True,
+        range=(bottom, top), tickvals=offsets, ticktext=[f"{lead}  " for lead in leads], fixedrange=True,
         minor=square | {"dtick": LARGE[1], "tick0": 0}, **square,
     )  # fmt: skip
     return drawn

@@ -101,7 +101,7 @@ def contradiction(names):
 def titled(name):
     """A class by its plain name and its own, if these are two."""
     plain = meaning_of(name).name
-    return name if plain.lower() == name.lower() else f"{plain} ({name})"
+    return plain if plain.lower() == name.lower() else f"{plain} ({name})"
 
 
 def reads(card):

@@ -20,6 +20,7 @@ from inputs import Inputs, Recorded, patient
 
 PAGE = 10  # seconds of an ECG that is shown at once, where it is told beat by beat
 RATE = 500  # Hz of the demo's twelve leads
+SEED = 1  # of the demo, the first whose forty records have each class alone
 STRIP_RATE = 360  # of its two leads
 STRIP = "A minute with early beats"
 HEARTBEAT = "heartbeat"  # the task of models that read single beats, not recordings
@@ -192,7 +193,7 @@ def demo_names(card):
 @functools.cache
 def demo_records():
     """Features and signals `(samples, leads)` of one synthetic record for each class, which has no other class."""
-    data = data_demo.load(None, "superclass", records=40, sampling_rate=RATE)
+    data = data_demo.load(None, "superclass", records=40, sampling_rate=RATE, seed=SEED)
     alone = data.labels * (data.labels.sum(axis=1, keepdims=True) == 1)
     return [(data.features[i], data.signals[i]) for i in alone.argmax(axis=0)]
 

@@ -19,7 +19,7 @@ import pandas as pd
 
 from wfdb_files import Layout
 
-SECONDS, LEADS = 3600, 16  # at most
+SECONDS, LEADS, BEATS = 3600, 16, 2000  # at most, of a recording or a file of single beats
 LOWEST, HIGHEST = 50, 10_000  # sampling rates, in hertz
 OLDEST = 130  # years
 LARGEST = 1000  # mV; electrodes are up to 300 mV apart, and larger numbers are of a wrong gain
@@ -82,14 +82,17 @@ def read_csv(content):
         ValueError: it is no such file.
     """
     refuse_packed(content)
-    expected = "numbers with commas between are expected, all lines alike, under a line of names or none"
+    expected = "a CSV file has numbers with commas between, all lines alike, and may have names in its first line"
     try:
         text = content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"this is no text; {expected}") from error
+    try:
         first = [field.strip().strip('"') for field in text.partition("\n")[0].split(",")]
         named = not all(map(_is_number, first))
         numbers = pd.read_csv(io.StringIO(text), header=None, skiprows=int(named), dtype="float64").to_numpy()
     except (ValueError, pd.errors.EmptyDataError) as error:
-        raise ValueError(f"this is no such CSV file: {expected} ({error})") from error
+        raise ValueError(f"this cannot be read ({error}); {expected}") from error
     if numbers.shape[1] != len(first):
         raise ValueError(f"{len(first)} names came over {numbers.shape[1]} columns; {expected}")
     return tuple(first) if named else (), numbers
@@ -105,10 +108,12 @@ def heartbeats(numbers, samples):
     """Single beats `(rows, samples)` from 0 to 1, of the numbers of a CSV file: a beat each row, and maybe its label.
 
     Raises:
-        ValueError: rows of another length, or other numbers.
+        ValueError: rows of another length, too many, or other numbers.
     """
     if numbers.shape[1] not in (samples, samples + 1):
         raise ValueError(f"{numbers.shape[1]} values a row came; {samples} are a beat, or {samples + 1} with its label")
+    if not 0 < len(numbers) <= BEATS:
+        raise ValueError(f"{len(numbers):,} beats came; from 1 to {BEATS:,} are read")
     if not ((numbers[:, :samples] >= 0) & (numbers[:, :samples] <= 1)).all():
         raise ValueError("values below 0, above 1 or missing came; each beat is from 0 to 1, as in the Kaggle files")
     return numbers[:, :samples].astype("float32")

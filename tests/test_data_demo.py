@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import beats
 import data_demo
 
 
@@ -98,3 +99,12 @@ def test_a_record_is_the_same_however_many_there_are(demo):
 def test_twelve_records_are_enough_and_eleven_are_refused():
     with pytest.raises(ValueError, match="records=11 is too few .* ask for 12 or more"):
         data_demo.load(None, "superclass", records=11)
+
+
+def test_a_strip_has_its_r_peaks_where_they_are_said_and_early_beats_come_early():
+    signals, peaks, classes = data_demo.strip(seconds=120)
+    assert signals.shape == (120 * 360, 2) and set(classes) == {"N", "S", "V"}
+    found = beats.find(signals[:, 0], 360)
+    assert np.abs(found[:, None] - peaks).min(axis=0).max() <= 18  # 50 ms
+    intervals, early = np.diff(peaks), classes[1:] != "N"
+    assert intervals[early].max() < intervals[~early].min()

@@ -84,7 +84,7 @@ def methods_of(model):
 
 def plain(text):
     """Text of others, without meaning as Markdown."""
-    return re.sub(r"([^\w\s.,;/])", r"\\\1", text)
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
 def draw(figure):
@@ -253,7 +253,7 @@ def show_rows(reading, key):
 
 def shares(card):
     """Columns of probabilities as bars."""
-    bar = st.column_config.ProgressColumn(format="percent", min_value=0, max_value=1)
+    bar = st.column_config.ProgressColumn(width="small", format="percent", min_value=0, max_value=1)
     return dict.fromkeys(card.classes, bar)
 
 

@@ -57,7 +57,7 @@ def browser():
 @pytest.fixture
 def page(browser, address):
     """The app, just opened, with an ECG of the demo."""
-    page = browser.new_page(viewport={"width": 1280, "height": 1400}, accept_downloads=True)
+    page = browser.new_page(viewport={"width": 1440, "height": 1480}, accept_downloads=True)
     page.set_default_timeout(1000 * SECONDS)
     page.goto(address)
     page.get_by_text(ECG).wait_for()

@@ -104,7 +104,8 @@ def work_for(plan, host, port, name):
     try:
         work(oracle_client.OracleClient(None), plan, name)
     except grpc.RpcError as error:
-        raise ConnectionError(f"no answer from the chief at {host}:{port}: {error.code().name}") from error
+        what = f"{error.code().name}, {error.details()}"
+        raise ConnectionError(f"no answer from the chief at {host}:{port}: {what}") from error
 
 
 def wait(oracle, workers):

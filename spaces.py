@@ -19,7 +19,7 @@ class Range(NamedTuple):
     log: bool = False
 
 
-# A field of Config, and a Range or the values that it may have. The recipe's own value always counts among them.
+# A field of Config, and a Range or the values that it may have; a recipe's own value is always one of them.
 TRAINING = {
     "learning_rate": Range(1e-4, 1e-2, log=True),
     "batch_size": (16, 32, 64, 128),
@@ -29,74 +29,61 @@ TRAINING = {
     "focal_gamma": Range(0.0, 4.0),
     "combined_units": (32, 64, 128, 256),
 }
-SIGNALS = TRAINING | {
+CHANGES = ("noise", "baseline-wander", "time-shift", "lead-dropout", "mixup")
+SIGNALS = {
+    **TRAINING,
+    "augmentation": ((), *((name,) for name in CHANGES), ("noise", "baseline-wander")),
     "metadata_units": (8, 16, 32, 64),
-    "augmentation": (
-        (),
-        ("noise",),
-        ("baseline-wander",),
-        ("time-shift",),
-        ("lead-dropout",),
-        ("noise", "baseline-wander"),
-        ("mixup",),
-    ),
+    # Of the blocks in order: further blocks have the last one's; where there are fewer blocks, the rest is not used.
+    "kernels": ((3,), (5,), (7,), (3, 7), (7, 3), (15, 7, 3)),
 }
-BEATS = {"class_weight_power": (0.0, 0.25, 0.5, 1.0)}
-# Kernels of the blocks in order; further blocks have the last one's, and of fewer blocks the last count nothing.
-KERNELS = ((3,), (5,), (7,), (3, 7), (7, 3), (15, 7, 3))
-XRESNET = SIGNALS | {"filters": ((32,) * 4, (64,) * 4, (32, 32, 64, 64)), "kernels": ((3,), (5,), (7,), (7, 5, 3))}
+BEATS = {"class_weight_power": (0.0, 0.25, 0.5, 1.0), "lstm_units": (32, 64, 128)}
+XRESNET = {**SIGNALS, "filters": ((32,) * 4, (64,) * 4, (32, 32, 64, 64)), "kernels": ((3,), (5,), (7,), (7, 5, 3))}
+BLOCKS = (
+    *((128,), (64, 64), (128, 128), (128, 256), (256, 128)),
+    *((64, 128, 256), (128, 128, 128), (256, 128, 64), (64, 128, 128, 256)),
+)
 
 SPACES = {
-    "residual_bilstm": SIGNALS
-    | {
-        "filters": (
-            (128,),
-            (64, 64),
-            (128, 128),
-            (128, 256),
-            (256, 128),
-            (64, 128, 256),
-            (128, 128, 128),
-            (256, 128, 64),
-            (64, 128, 128, 256),
-        ),
-        "kernels": KERNELS,
+    "residual_bilstm": {
+        **SIGNALS,
+        "filters": BLOCKS,
         "lstm_units": (32, 64, 128, 192),
         "dense_units": (64, 128, 256, 512),
     },
-    "resnet1d_wang": SIGNALS
-    | {"filters": ((64,) * 3, (128,) * 2, (128,) * 3, (64, 128, 256), (128,) * 4), "kernels": ((3,), (5,), (7,), (9,))},
+    "resnet1d_wang": {**SIGNALS, "filters": BLOCKS},
     "xresnet1d50": XRESNET,
     "xresnet1d101": XRESNET,
-    "inception_time": SIGNALS | {"filters": ((32,) * 3, (16,) * 6, (32,) * 6, (32,) * 9), "kernels": ((20,), (40,))},
-    "transformer": SIGNALS
-    | {"filters": ((64,) * 4, (128,) * 2, (128,) * 4, (128,) * 6, (192,) * 4), "kernels": ((3,), (5,), (9,))},
-    "cnn_lstm": SIGNALS
-    | BEATS
-    | {
-        "filters": ((32, 64), (64, 128), (64, 128, 128), (64, 128, 256), (64, 64, 128, 128)),
-        "kernels": KERNELS,
-        "lstm_units": (32, 64, 128),
+    "inception_time": {
+        **SIGNALS,
+        "filters": ((32,) * 3, (16,) * 6, (32,) * 6, (32,) * 9),
+        "kernels": ((10,), (20,), (40,)),
     },
-    "segment_attention": SIGNALS
-    | BEATS
-    | {"filters": ((32, 64), (64, 64), (32, 64, 64)), "kernels": KERNELS, "pooling": (4, 6, 8)},
-    "local_lead_attention": SIGNALS
-    | BEATS
-    | {
+    "transformer": {**SIGNALS, "filters": ((64,) * 4, (128,) * 2, (128,) * 4, (128,) * 6, (192,) * 4)},
+    "cnn_lstm": {
+        **SIGNALS,
+        **BEATS,
+        "filters": ((32, 64), (64, 128), (64, 128, 128), (64, 128, 256), (64, 64, 128, 128)),
+    },
+    "segment_attention": {
+        **SIGNALS,
+        "filters": ((32, 64), (64, 64), (32, 64, 64)),
+        "pooling": (4, 6, 8),
+        "class_weight_power": BEATS["class_weight_power"],
+    },
+    "local_lead_attention": {
+        **SIGNALS,
+        **BEATS,
         "filters": ((32, 64), (16, 32, 32), (32, 64, 64), (64, 64, 64)),
-        "kernels": KERNELS,
-        "lstm_units": (32, 64, 128),
         "dense_units": (32, 64, 128),
         "smote": (0.0, 0.1, 0.2, 0.5),
     },
-    "token_lstm": TRAINING
-    | BEATS
-    | {
+    "token_lstm": {
+        **TRAINING,
+        **BEATS,
         "clusters": (32, 64, 128),
         "neighbours": (2, 4, 8),
         "embedding_units": (16, 32, 64),
-        "lstm_units": (32, 64, 128),
     },
 }
 

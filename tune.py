@@ -88,7 +88,7 @@ def finish(plan, oracle, options):
     config = next(plan.config_of(trial) for trial in oracle.trials.values() if int(trial.trial_id) == number)
     lines = [
         ", ".join(f"{count} {status}" for status, count in rows["status"].value_counts().items()),
-        f"score: validation macro AUC at the best epoch, mean of the seeds {', '.join(map(str, plan.seeds))}",
+        f"score: validation macro AUC at the best epoch, mean of seeds: {', '.join(map(str, plan.seeds))}",
         f"best: {best['score'].iloc[0]:.4f} of trial {number}; with its first seed again:",
     ]
     command = spaces.command(config, *data_flags(options), "--out", f"{plan.folder}-best")
@@ -135,13 +135,12 @@ def data_flags(options):
 def arguments(argv):
     """The options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    search = parser.add_argument_group("search")
-    add = search.add_argument
+    add = parser.add_argument_group("search").add_argument
     add("--tuner", choices=oracles.ORACLES, default="bayesian", help="what chooses the values (default: %(default)s)")
     add("--trials", type=int, help=f"at the most (default: {TRIALS}; hyperband: as its brackets have)")
     add("--executions", type=int, default=1, metavar="SEEDS", help="seeds of a trial, whose mean counts")
     add("--time-limit", type=float, default=float("inf"), metavar="MINUTES", help="after which no trial begins")
-    add("--search", nargs="+", metavar="FIELD", help="search these settings alone, as learning_rate dropout")
+    add("--search", nargs="+", type=lambda name: name.replace("-", "_"), metavar="FIELD", help="search these alone")
     add("--keep", type=int, default=3, metavar="K", help="checkpoints of the K best trials stay (default: %(default)s)")
     add("--workers", type=int, metavar="N", help="processes on this machine that run trials, with a chief")
     add("--out", type=Path, help="folder of the search; results/tune-RECIPE when not given")
@@ -161,6 +160,7 @@ def main(argv=None):
     """The command."""
     options = arguments(argv)
     plan = plan_of(options)
+    print(plan.config)
     data = plan.read()
     print(data)
     plan.begin(data)
@@ -173,6 +173,8 @@ def main(argv=None):
         between = " to " if isinstance(part, spaces.Range) else ", "
         print(f"  {field}: {between.join(spaces.marks(part).values())}")
     oracle = oracles.build(plan, time.monotonic() + 60 * options.time_limit)
+    if oracle.trials:
+        print(f"goes on with the search in {plan.folder}: {len(oracle.trials)} trials have begun")
     try:
         run(plan, oracle, options)
     finally:

@@ -20,7 +20,7 @@ sys.path.insert(0, str(ROOT))
 import report  # noqa: E402  they lie in the folder above
 import writing  # noqa: E402
 
-SEARCH = "--dataset demo --epochs 2 --data-fraction 0.5 --crop 1 --tuner random --lstm-units 16"
+SEARCH = "--dataset demo --epochs 1 --data-fraction 0.2 --crop 1 --tuner random --lstm-units 16 --dense-units 32"
 
 
 def measure(workers, trials, folder):

@@ -59,6 +59,16 @@ def test_the_space_of_the_published_system_has_what_was_searched_for_it():
     assert {len(filters) for filters in spaces.of(RECIPES["ptbxl"])["filters"]} == {1, 2, 3, 4}  # blocks
 
 
+@pytest.mark.parametrize("name", [name for name in models.MODELS if name not in ("xresnet1d101", "token_lstm")])
+def test_the_last_values_of_a_space_make_a_network(name):
+    space = spaces.SPACES[name]
+    last = {field: part.high if isinstance(part, Range) else part[-1] for field, part in space.items()}
+    config = spaces.complete(replace(Config(model=name), **last))
+    scales = {"signals": (np.zeros(2), np.ones(2)), "features": (np.zeros(1), np.ones(1))}
+    samples = 1000 if name == "segment_attention" else 100  # the shortest that it is given
+    assert models.build(config, samples, 2, 3, scales).output_shape == (None, 3)
+
+
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_recipe_s_own_values_are_in_its_space_and_come_back_as_its_config(name):
     config = RECIPES[name]

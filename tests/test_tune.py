@@ -46,6 +46,8 @@ def alone(monkeypatch):
     """An environment that belongs to no cluster, and sixty records to read."""
     for name in tune.CLUSTER:
         monkeypatch.delenv(name, raising=False)
+    for name in tune.THREADS:
+        monkeypatch.setenv(name, "1")  # which a chief may change
     monkeypatch.setattr(recipes, "read_data", tiny_formulas.read)
 
 
@@ -64,7 +66,7 @@ def test_a_flag_of_training_changes_the_start_and_is_not_searched():
     plan = asked("--recipe", "ptbxl-crops", "--batch-size", "32", "--epochs", "4", "--precision", "mixed_bfloat16")
     assert (plan.config.batch_size, plan.config.epochs, plan.config.precision) == (32, 4, "mixed_bfloat16")
     assert "batch_size" not in plan.space and "learning_rate" in plan.space
-    assert list(asked("--search", "dropout").space) == ["dropout"]
+    assert list(asked("--search", "dropout", "learning-rate").space) == ["dropout", "learning_rate"]
 
 
 @pytest.mark.parametrize("name", recipes.RECIPES)

@@ -1,12 +1,13 @@
-"""What the scores of shipped models become as recordings get worse: `python benchmarks/robustness.py`.
+"""What scores of models become as recordings get worse: `python benchmarks/robustness.py [MODEL ...]`, or all shipped.
 
 Real noise of NSTDB is added, leads go missing, electrodes are reversed, sampling rates and gains are others. Models
 take such recordings as `predict.py` would; R-peaks of beats are those annotated. Only validation data are looked at:
 records of PTB-XL's fold 9, and the first minutes of the validation patients of MIT-BIH's DS1. A model that refuses a
 recording has no score there.
 
-Scores are kept in `results/robustness.json` one by one: a run that was killed goes on, and a model that was trained
-anew is scored anew. Tables go to `results/robustness.md`, pictures to `docs/pictures/`.
+Scores are kept in `results/robustness.json`, condition by condition: a run that was killed goes on, and a model that
+was trained anew is scored anew. Tables go to `results/robustness.md`, pictures to `docs/pictures/`; when models are
+named, to `results/` as well.
 """
 
 import argparse
@@ -38,14 +39,13 @@ import wfdb_files  # noqa: E402
 import writing  # noqa: E402
 from inputs import Inputs, Recorded, predict_rows  # noqa: E402
 
-SHIPPED = ROOT / "saved_models"
 RESULTS = ROOT / "results" / "robustness.json"
-PICTURES = ROOT / "docs" / "pictures"
 DECIBELS = (24, 18, 12, 6, 0, -6)
 RATES = (250, 360, 500, 1000)  # Hz
 GAINS = (0.5, 2, 10)
 CHEST = ("V1", "V2", "V3", "V4", "V5", "V6")
 FALL = 0.05  # of a score; less is not worth a word
+FALLS = f"falls by more than {FALL}, or refuses"
 SEED = 0
 NSV = "N, S, V macro F1"  # by which models of beats are compared; others by macro AUC
 
@@ -64,31 +64,44 @@ class Recording(NamedTuple):
 
 
 class Condition(NamedTuple):
-    """What goes wrong with every recording; `change(signals, leads, sampling_rate, rng)` gives signals and rate."""
+    """What goes wrong with every recording.
+
+    Attributes:
+        noise: a name in faults.NOISES, and the ratio of the signal to it in decibels. lost: leads.
+        reversed: a name in faults.REVERSED. rate: another sampling rate, in hertz.
+    """
 
     family: str
     name: str
-    change: Callable
+    noise: tuple = ()
+    lost: tuple = ()
+    reversed: str = ""
+    rate: int = 0
+    gain: float = 1.0
 
 
 class Database(NamedTuple):
     """Where recordings come from and how models tell of them.
 
     Attributes:
-        read: from options to Recordings. tell: from a model's name and Recordings to labels and probabilities.
-        lost: leads by what their loss is called. reversed: names in faults.REVERSED.
+        read: from an amount to Recordings. amount: the option that says it.
+        tell: from the path of a model and Recordings to labels and probabilities.
+        score: what models are compared by, for pictures.
+        lost: leads, by what their loss is called. reversed: names in faults.REVERSED.
     """
 
     read: Callable
+    amount: str
     tell: Callable
+    score: str
     lost: dict
     reversed: tuple
 
 
-def read_ptbxl(options):
-    """Records of fold 9, drawn at random."""
+def read_ptbxl(records):
+    """So many records of fold 9, drawn at random."""
     data = dataset.load("ptbxl")
-    rows = np.sort(np.random.default_rng(SEED).permutation(data.rows("validation"))[: options.records])
+    rows = np.sort(np.random.default_rng(SEED).permutation(data.rows("validation"))[:records])
     names = [name.split()[0] for name in data.feature_names]
     return [
         Recording(
@@ -100,15 +113,16 @@ def read_ptbxl(options):
     ]
 
 
-def read_mitbih(options):
+def read_mitbih(minutes):
     """The first minutes of each validation patient."""
     folder, recordings = dataset.folder(data_mitbih.FOLDER), []
     for name in beats.INTER_PATIENT["validation"]:
         record = wfdb_files.read_record(folder, name)
         samples, symbols = wfdb_files.read_annotations(folder, name, len(record.digital))
-        length, rate = round(options.minutes * 60 * record.layout.sampling_rate), record.layout.sampling_rate
-        inside = samples < length
+        rate = record.layout.sampling_rate
+        length = round(60 * minutes * rate)
         part = record_of(record.millivolts()[:length], record.layout.leads, rate)
+        inside = samples < length
         recordings.append(Recording(name, part, (samples[inside] / rate, symbols[inside])))
     return recordings
 
@@ -119,24 +133,17 @@ def record_of(signals, leads, sampling_rate):
     return wfdb_files.Record(signals, ones, 0 * ones, wfdb_files.Layout(len(signals), tuple(leads), sampling_rate))
 
 
-def changed(recording, number, condition):
-    """The Recording under a Condition; its noise is the same in every run, and at every ratio."""
-    layout, rng = recording.record.layout, np.random.default_rng((SEED, number))
-    signals, rate = condition.change(recording.record.millivolts(), layout.leads, layout.sampling_rate, rng)
-    return recording._replace(record=record_of(signals, layout.leads, rate))
-
-
-def tell_wholes(name, recordings):
+def tell_wholes(path, recordings):
     """Labels and probabilities `(records, classes)` of a model of whole records."""
-    model, card = opened(name)
+    model, card = opened(path)
     prepared = [predict.prepare_record(card, recording.record, recording.about[1]) for recording in recordings]
     labels = np.stack([recording.about[0] for recording in recordings])
     return labels, predict.predict_together(model, prepared)
 
 
-def tell_parts(name, recordings):
+def tell_parts(path, recordings):
     """Labels and probabilities of a model of beats or segments, `(parts, classes)`."""
-    model, card = opened(name)
+    model, card = opened(path)
     options = cutting.Cutting.of(card)
     cuts = {recording.name: cut(recording, options) for recording in recordings}
     rows = pd.DataFrame(data_mitbih.join(cuts, "rows"))
@@ -155,10 +162,12 @@ def cut(recording, options):
     return data_mitbih.LABELLED[options.task](recording.record, samples, symbols, options)
 
 
-DATABASES = {
+DATABASES = {  # by how the source on a card begins
     "PTB-XL": Database(
         read_ptbxl,
+        "records",
         tell_wholes,
+        "macro AUC",
         {
             "II": ("II",),
             "V1": ("V1",),
@@ -168,73 +177,92 @@ DATABASES = {
         },
         tuple(faults.REVERSED),
     ),
-    "MIT-BIH": Database(read_mitbih, tell_parts, {"first": ("MLII",), "second": CHEST}, ("right arm and left leg",)),
+    "MIT-BIH": Database(
+        read_mitbih,
+        "minutes",
+        tell_parts,
+        f"{NSV} (segments: macro AUC)",
+        {"the first": ("MLII",), "the second": CHEST},
+        ("right arm and left leg",),
+    ),
 }
 
 
 def conditions(database):
     """All Conditions of a Database, the recordings as they are first."""
-    yield Condition("as recorded", "", lambda signals, leads, rate, rng: (signals, rate))
-    for record, what in faults.NOISES.items():
-        yield from (Condition(what, f"{ratio} dB", functools.partial(noisy, record, ratio)) for ratio in DECIBELS)
-    for name, lost in database.lost.items():
-        yield Condition("leads missing", name, functools.partial(without, lost))
-    for electrodes in database.reversed:
-        yield Condition("electrodes reversed", electrodes, functools.partial(crossed, electrodes))
-    for wanted in RATES:
-        yield Condition("sampling rate", f"{wanted} Hz", functools.partial(sampled, wanted))
-    for gain in GAINS:
-        yield Condition("gain", f"x {gain:g}", functools.partial(amplified, np.float32(gain)))
+    return [
+        Condition("as recorded", ""),
+        *(Condition(faults.NOISES[name], f"{dB} dB", noise=(name, dB)) for name in faults.NOISES for dB in DECIBELS),
+        *(Condition("leads missing", name, lost=lost) for name, lost in database.lost.items()),
+        *(Condition("electrodes reversed", name, reversed=name) for name in database.reversed),
+        *(Condition("sampling rate", f"{rate} Hz", rate=rate) for rate in RATES),
+        *(Condition("gain", f"x {gain:g}", gain=gain) for gain in GAINS),
+    ]
 
 
-def noisy(record, ratio, signals, leads, rate, rng):
-    return faults.add_noise(signals, leads, noise(record, rate), ratio, rng), rate
-
-
-def without(lost, signals, leads, rate, rng):
-    return faults.lose(signals, leads, lost), rate
-
-
-def crossed(electrodes, signals, leads, rate, rng):
-    return faults.reverse(signals, leads, electrodes), rate
-
-
-def sampled(wanted, signals, leads, rate, rng):
-    return preprocessing.resample(signals[None], rate, wanted)[0], wanted
-
-
-def amplified(gain, signals, leads, rate, rng):
-    return gain * signals, rate
+def worsened(record, condition, rng):
+    """A Record under a Condition."""
+    signals, (_, leads, rate) = record.millivolts() * np.float32(condition.gain), record.layout
+    if condition.noise:
+        name, decibels = condition.noise
+        signals = faults.add_noise(signals, leads, noise(name, rate), decibels, rng)
+    if condition.reversed:
+        signals = faults.reverse(signals, leads, condition.reversed)
+    if condition.rate:
+        signals, rate = preprocessing.resample(signals[None], rate, condition.rate)[0], condition.rate
+    return record_of(faults.lose(signals, leads, condition.lost), leads, rate)
 
 
 @functools.cache
-def noise(record, rate):
-    """A record of NSTDB at a sampling rate."""
-    return faults.read_noise(dataset.folder("nstdb"), record, rate)
+def noise(name, rate):
+    """Real noise at a sampling rate; see `faults.read_noise`."""
+    return faults.read_noise(dataset.folder("nstdb"), name, rate)
+
+
+def all_worsened(recordings, condition):
+    """Recordings under a Condition; the noise of each is the same in every run, and at every ratio."""
+    streams = (np.random.default_rng((SEED, number)) for number in range(len(recordings)))
+    return [
+        one._replace(record=worsened(one.record, condition, rng)) for one, rng in zip(recordings, streams, strict=True)
+    ]
 
 
 @functools.cache
-def card_of(name):
-    """The card of a shipped model."""
-    return cards.read(SHIPPED / f"{name}.json")
+def opened(path):
+    """A model and its card; by ONNX Runtime where it can."""
+    onnx = path.with_suffix(".onnx")
+    return cards.load(onnx if onnx.exists() else path)
 
 
-@functools.cache
-def opened(name):
-    """A shipped model and its card; by ONNX Runtime where it can."""
-    onnx = SHIPPED / f"{name}.onnx"
-    return cards.load(onnx if onnx.exists() else onnx.with_suffix(".h5"))
+def shipped():
+    """Paths of the models in `saved_models/`; of an ensemble, that of its card."""
+    paths = sorted((ROOT / "saved_models").glob("*.json"))
+    return [path if cards.read(path).members else path.with_suffix(".h5") for path in paths]
 
 
-def members_of(name):
-    """Names of the models that an ensemble is the mean of; of another model, its own."""
-    return [Path(member).stem for member in card_of(name).members] or [name]
+def name_of(path):
+    """A model's name, or that of its training run."""
+    return path.parent.name if path.stem == "model" else path.stem
 
 
-def fingerprint(name, options):
-    """A hash of what scores depend on besides the condition: the model's files, and how many recordings."""
-    files = [np.fromfile(SHIPPED / f"{member}.h5", "uint8") for member in members_of(name)]
-    return cards.checksum(*files, np.array([options.records, options.minutes, SEED], float))
+def members_of(path):
+    """Paths of the models that an ensemble is the mean of; of another model, its own."""
+    return [path.parent / member for member in cards.read(path).members] or [path]
+
+
+def database_of(path):
+    """The name of the Database that a model was trained on."""
+    source = cards.read(path).data["source"]
+    found = [name for name in DATABASES if source.startswith(name)]
+    if not found:
+        raise ValueError(f"{path} was trained on {source}; there are conditions for: {', '.join(DATABASES)}")
+    return found[0]
+
+
+def fingerprint(path, options):
+    """A hash of what scores depend on besides the condition: the model's files, and how much is read."""
+    files = [np.fromfile(member, "uint8") for member in members_of(path)]
+    return cards.checksum(*files, np.array([getattr(options, DATABASES[database_of(path)].amount), SEED], float))
 
 
 def score(card, labels, told):
@@ -245,38 +273,36 @@ def score(card, labels, told):
     return {name: round(float(value), 5) for name, value in scores.items() if np.isfinite(value)}
 
 
-def scores_of(models, tell, recordings):
-    """Name and scores of each model; instead of scores the reason, under "refused", if it refuses a recording."""
-    known = {}  # what single models tell, of which an ensemble is the mean
-
-    def told_by(name):
-        if name not in known:
-            known[name] = tell(name, recordings)
-        return known[name]
-
-    for name in models:
+def scores_of(paths, tell, recordings):
+    """Path and scores of each model; instead of scores the reason, under "refused", if it refuses a recording."""
+    tell = functools.cache(functools.partial(tell, recordings=recordings))  # an ensemble asks for its members again
+    for path in paths:
         try:
-            labels, told = zip(*map(told_by, members_of(name)), strict=True)
-            yield name, score(card_of(name), labels[0], np.mean(told, axis=0))
+            labels, told = zip(*map(tell, members_of(path)), strict=True)
         except ValueError as error:
-            yield name, {"refused": str(error)}
+            yield path, {"refused": str(error)}
+        else:
+            yield path, score(cards.read(path), labels[0], np.mean(told, axis=0))
 
 
-def measure(name, models, options, rows):
-    """Add to `rows` the scores of these models on a database that are not there yet, each condition by itself."""
-    database, prints = DATABASES[name], {model: fingerprint(model, options) for model in models}
-    recordings = database.read(options)
+def measure(name, prints, options, rows):
+    """Add to `rows` the scores of models on a database that are not there yet; writes them after each condition.
+
+    Args:
+        prints: fingerprints by path of the model.
+    """
+    database = DATABASES[name]
+    recordings = database.read(getattr(options, database.amount))
     for condition in conditions(database):
-        key = {"database": name, "family": condition.family, "condition": condition.name}
-        done = [row["of"] for row in rows if key.items() <= row.items()]
-        missing = [model for model in models if prints[model] not in done]
-        if not missing:
-            continue
-        worse = [changed(recording, number, condition) for number, recording in enumerate(recordings)]
-        for model, scores in scores_of(missing, database.tell, worse):
-            rows.append(key | {"model": model, "of": prints[model], "scores": scores})
-            print(f"{model:22} {condition.family} {condition.name}: {cell(main_score(scores), scores)}", flush=True)
-        write(rows)
+        about = {"database": name, "family": condition.family, "condition": condition.name}
+        done = [row["of"] for row in rows if about.items() <= row.items()]
+        missing = [path for path in prints if prints[path] not in done]
+        if missing:
+            for path, scores in scores_of(missing, database.tell, all_worsened(recordings, condition)):
+                rows.append(about | {"model": name_of(path), "of": prints[path], "scores": scores})
+                print(f"{name_of(path):22} {condition.family} {condition.name}: {cell(main_score(scores))}", flush=True)
+            with writing.whole(RESULTS) as temporary:
+                temporary.write_text(json.dumps(rows, indent=1) + "\n")
 
 
 def main_score(scores):
@@ -284,67 +310,60 @@ def main_score(scores):
     return scores.get(NSV, scores.get("macro_auc", np.nan))
 
 
-def cell(score, scores=()):
+def cell(score):
     return "refused" if np.isnan(score) else f"{score:.3f}"
 
 
-def write(rows):
-    with writing.whole(RESULTS) as temporary:
-        temporary.write_text(json.dumps(rows, indent=1) + "\n")
-
-
-def compared(rows, database):
-    """Main scores on a database, a row for each condition and a column for each model."""
-    scores = [row | {"score": main_score(row["scores"])} for row in rows if row["database"] == database]
+def compared(rows):
+    """Main scores of rows of one database, a row for each condition and a column for each model."""
+    scores = [row | {"score": main_score(row["scores"])} for row in rows]
     return pd.DataFrame(scores).set_index(["family", "condition", "model"])["score"].unstack(sort=False)
 
 
 def falls(table):
-    """Under what each model of a table falls by more than FALL, as text: a row for each model."""
-    fallen = table.iloc[0] - table > FALL
-    for model in table:
-        families = fallen[model][fallen[model]].reset_index().groupby("family", sort=False)["condition"]
-        where = "; ".join(f"{family}: {', '.join(names)}" for family, names in families)
-        yield {"model": model, "as recorded": cell(table[model].iloc[0]), f"falls by more than {FALL} under": where}
+    """Under what each model of a table falls by more than FALL, or refuses: a row for each model."""
+    for model, scores in table.items():
+        fallen = scores[~(scores.iloc[0] - scores <= FALL)].reset_index()
+        where = "; ".join(
+            f"{family}: {', '.join(part['condition'])}" for family, part in fallen.groupby("family", sort=False)
+        )
+        yield {"model": model, "as recorded": cell(scores.iloc[0]), FALLS: where}
 
 
 def as_text(tables):
     """The tables in Markdown: one of falls, then one for each database."""
-    parts = [report.markdown(pd.DataFrame([row for table in tables.values() for row in falls(table)]))]
-    for table in tables.values():
-        parts.append(report.markdown(table.map(cell).reset_index()))
-    return "\n\n".join(parts) + "\n"
+    of_falls = pd.DataFrame([row for table in tables.values() for row in falls(table)])
+    return "\n\n".join(map(report.markdown, [of_falls, *(table.map(cell).reset_index() for table in tables.values())]))
 
 
-def draw(tables):
+def draw(tables, folder):
     """Pictures of each database: scores against noise, and under everything else."""
-    for database, table in tables.items():
+    for name, table in tables.items():
         noise = table.loc[["as recorded", *faults.NOISES.values()]]
         others = table.drop(index=list(faults.NOISES.values()), level="family")
-        for name, figure in (("noise", plots.against_noise(noise)), ("faults", plots.scores_by_row(others))):
-            with writing.whole(PICTURES / f"robustness-{database.lower()}-{name}.png") as temporary:
-                figure.savefig(temporary, dpi=100)
+        for what, plot, part in (("noise", plots.against_noise, noise), ("faults", plots.scores_by_row, others)):
+            with writing.whole(folder / f"robustness-{name.lower()}-{what}.png") as temporary:
+                plot(part, DATABASES[name].score).savefig(temporary, dpi=100)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    shipped = sorted(path.stem for path in SHIPPED.glob("*.json"))
-    parser.add_argument("--models", nargs="+", default=shipped, choices=shipped, help="names (default: all shipped)")
+    parser.add_argument("models", type=Path, nargs="*", help="models with their cards; all shipped when not given")
     parser.add_argument("--records", type=int, default=400, help="of PTB-XL (default: %(default)s)")
-    parser.add_argument("--minutes", type=float, default=10, help="of each of MIT-BIH (default: %(default)s)")
+    parser.add_argument("--minutes", type=float, default=30, help="of each of MIT-BIH (default: %(default)s)")
     options = parser.parse_args()
-    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
-    prints = [fingerprint(name, options) for name in shipped]
-    rows = [row for row in rows if row["of"] in prints]  # others are of models that were trained anew, or other records
-    for database in DATABASES:
-        models = [name for name in options.models if card_of(name).data["source"].startswith(database)]
-        measure(database, models, options, rows)
-    measured = dict.fromkeys(row["database"] for row in rows)
-    tables = {name: compared(rows, name) for name in measured}
-    with writing.whole(RESULTS.with_suffix(".md")) as temporary:
-        temporary.write_text(as_text(tables))
-    print(as_text(tables))
-    draw(tables)
+    rows, tables = json.loads(RESULTS.read_text()) if RESULTS.exists() else [], {}
+    prints = {path: fingerprint(path, options) for path in options.models or shipped()}
+    for name in dict.fromkeys(map(database_of, prints)):
+        own = {path: prints[path] for path in prints if database_of(path) == name}
+        measure(name, own, options, rows)
+        tables[name] = compared([row for row in rows if row["of"] in own.values()])
+    text = as_text(tables)
+    print(text)
+    if not options.models:
+        with writing.whole(RESULTS.with_suffix(".md")) as temporary:
+            temporary.write_text(text + "\n")
+    draw(tables, RESULTS.parent if options.models else ROOT / "docs" / "pictures")
 
 
 if __name__ == "__main__":

@@ -39,7 +39,7 @@ SETTINGS = {  # that are told, by the kind of layer
     "Activation": ("activation",),
 }
 NAMED = {"kernel_size": "kernel {}", "strides": "stride {}", "num_heads": "{} heads"}  # others by their value alone
-USUAL = ("1", "1 × 1", "linear")  # values that go without saying
+USUAL = ("stride 1", "stride 1 × 1", "linear")  # what goes without saying
 
 
 class Box(NamedTuple):
@@ -78,7 +78,7 @@ def draw(model):
 def sequence(model):
     """Boxes and Forks between the model's first input and its output, in order."""
     parents = {layer: before(layer) for layer in model.layers}
-    main = [model.layers[0]]  # layers that need the first input, each after those that it needs
+    main = [model.get_layer(model.inputs[0].name)]  # then layers that need it, each after those that it needs
     for layer in model.layers:
         if set(parents[layer]) & set(main):
             main.append(layer)
@@ -144,9 +144,9 @@ def describe(layer, sides=()):
     if kind == "Bidirectional":
         return f"bidirectional {describe(layer.forward_layer)}"
     values = {name: as_text(settings[name]) for name in SETTINGS.get(kind, ())}
-    words = [NAMED.get(name, "{}").format(value) for name, value in values.items() if value not in USUAL]
-    words += [f"with {source(side)}" for side in sides]
-    return f"{SHORT.get(kind, kind)} {', '.join(words)}".strip()
+    words = [NAMED.get(name, "{}").format(value) for name, value in values.items()]
+    told = [word for word in words if word not in USUAL] + [f"with {source(side)}" for side in sides]
+    return f"{SHORT.get(kind, kind)} {', '.join(told)}".strip()
 
 
 def source(layer):

@@ -27,7 +27,13 @@ import report  # noqa: E402
 import writing  # noqa: E402
 
 FOLDER = ROOT / "docs" / "models"
-TABLES = ("Models", "Classes (first model)", "AAMI figures", "Subgroups (first model)", "Recordings (first model)")
+TABLES = {  # of a report, and what they are called here
+    "Models": "All classes",
+    "Classes (first model)": "Each class",
+    "AAMI figures": "AAMI figures",
+    "Subgroups (first model)": "Subgroups",
+    "Recordings (first model)": "Each recording",
+}
 WARNING = "Research software, not a medical device: no diagnosis, and no decision about a patient, may rest on it."
 
 
@@ -125,7 +131,7 @@ WORDS = {
         (
             "For new patients it is no better than chance; abnormal segments are nearly all of a few patients with "
             "bundle branch block.",
-            "Its scores on validation patients say which of four patients are alike, and may even rise with noise.",
+            "Its scores on validation data are of four patients, and say little about others.",
         ),
     ),
 }
@@ -170,9 +176,9 @@ def sections(name, card, result):
     yield "\n\n".join(["## Data", *data(card)])
     yield f"## Scores\n\n{chr(10).join(report.summary(result))}"
     shown = report.shown(result)
-    for title in TABLES:
+    for title, heading in TABLES.items():
         if len(shown[title]):
-            yield f"{title.removesuffix(' (first model)')}:"
+            yield f"{heading}:"
             yield report.markdown(shown[title].drop(columns="model", errors="ignore"))
     yield from worse(name)
     yield "## Limits\n\n" + "\n".join(f"- {limit}" for limit in words.limits)
@@ -190,7 +196,8 @@ def about(card):
     if card.scaling != "none":
         yield "scaling", card.scaling
     if card.feature_names:
-        yield "features", "; ".join(card.feature_names)
+        first, more = card.feature_names[:3], len(card.feature_names) - 3
+        yield "features", "; ".join(first) + (f"; and {more} more of rhythm and shape" if more > 0 else "")
     kind = "each its own probability" if card.multilabel else "of which a record has exactly one"
     yield "classes", f"{' '.join(card.classes)}, {kind}"
     if card.thresholds:
@@ -201,8 +208,9 @@ def about(card):
 def data(card):
     """What it was trained on, and how."""
     counts, config = card.data["records"], recipes.from_json(card.config)
+    what = card.cutting.get("task", "records")
     yield (
-        f"{card.data['source']}, task {card.data['task']}, licence {card.data['licence']}: {counts['train']:,} records "
+        f"{card.data['source']}, task {card.data['task']}, licence {card.data['licence']}: {counts['train']:,} {what} "
         f"to train, {counts['validation']:,} to choose by, {counts['test']:,} to test; no patient is in two of these."
     )
     if "counts" in card.data:
@@ -226,10 +234,10 @@ def worse(name):
     rows = [row for row in rows if row["model"] == name]
     if not rows:
         return
-    scores = robustness.compared(rows)
+    scores, score = robustness.compared(rows), robustness.score_name(rows[0]["scores"]).replace("_auc", " AUC")
     yield (
-        "## When recordings get worse\n\nOn validation data, as `python benchmarks/robustness.py` measured it by "
-        f"{robustness.DATABASES[rows[0]['database']].score}; as recorded {robustness.cell(scores.iloc[0, 0])}."
+        f"## When recordings get worse\n\n{score} on validation data (`python benchmarks/robustness.py`); as recorded "
+        f"{robustness.cell(scores.iloc[0, 0])}."
     )
     noise = (
         scores[name].unstack(sort=False).loc[list(faults.NOISES.values()), [f"{dB} dB" for dB in robustness.DECIBELS]]
@@ -238,7 +246,7 @@ def worse(name):
     others = scores.drop(index=["as recorded", *faults.NOISES.values()], level="family")
     yield report.markdown(others.map(robustness.cell).reset_index().rename(columns={name: "score"}))
     [fall] = robustness.falls(scores)
-    yield f"It {robustness.FALLS}: {fall[robustness.FALLS] or 'nowhere'}."
+    yield f"Where it {robustness.FALLS}: {fall[robustness.FALLS] or 'nowhere'}."
 
 
 if __name__ == "__main__":

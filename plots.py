@@ -1,5 +1,6 @@
 """Every figure but ECGs, drawn by matplotlib without a screen; each function gives back a Figure."""
 
+import itertools
 import textwrap
 
 import numpy as np
@@ -184,4 +185,41 @@ def parallel_coordinates(places, ticks, scores):
     axes.set(yticks=[], ylim=(-0.05, 1.05))
     axes.spines[["left", "bottom"]].set_visible(False)
     axes.legend(frameon=False, loc="lower left", bbox_to_anchor=(0, 1))
+    return figure
+
+
+def against_noise(table, score):
+    """Scores of models against ratios of signal to noise: a panel for each kind of noise, a line for each model.
+
+    Args:
+        table: a column for each model; rows by kind of noise and ratio, the first without noise.
+        score: its name.
+    """
+    kinds = list(dict.fromkeys(table.index.get_level_values(0)))[1:]
+    figure, axes = row_of_axes(len(kinds), height=4.2, width=3.6)
+    limits = np.nanmin(table) - 0.02, np.nanmax(table) + 0.02
+    for each, kind in zip(axes, kinds, strict=True):
+        part = table.loc[kind]
+        for model in table:
+            each.plot(["none", *part.index], [table[model].iloc[0], *part[model]], "o-", markersize=3, label=model)
+        each.set(title=kind, xlabel="ratio of signal to noise", ylim=limits)
+        each.tick_params(axis="x", labelsize=8)
+    axes[0].set_ylabel(score)
+    figure.legend(*axes[0].get_legend_handles_labels(), frameon=False, loc="outside lower center", ncols=4, fontsize=8)
+    return figure
+
+
+def scores_by_row(table, score):
+    """Scores of models as dots: a line for each row of a table, the first also as a dotted line; missing ones not."""
+    figure = Figure(figsize=(8, 0.28 * len(table) + 1.2), layout="constrained")
+    axes = figure.subplots()
+    for number, (model, marker) in enumerate(zip(table, itertools.cycle("os^Dv*P"), strict=False)):
+        colour = f"C{number}"
+        axes.plot(table[model], range(len(table)), marker, color=colour, markersize=5, alpha=0.8, label=model)
+        axes.axvline(table[model].iloc[0], color=colour, linestyle=":", linewidth=0.8)
+    axes.set_yticks(range(len(table)), [": ".join(filter(None, row)) for row in table.index])
+    axes.set(xlabel=score, ylim=(len(table) - 0.5, -0.5))
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="y", linewidth=0.3)
+    axes.legend(frameon=False, fontsize=8, loc="center left", bbox_to_anchor=(1, 0.5))
     return figure

@@ -1,8 +1,9 @@
-"""Copy measured tables into README, so that no number there was typed: `python benchmarks/tables.py`.
+"""Copy measured tables into README and `docs/`, so that no number there was typed: `python benchmarks/tables.py`.
 
 Between `<!-- FILE table 2 -->` and `<!-- end -->` goes the second table of FILE, a Markdown file that a command wrote;
-where it is not at hand, what stands there stays. First `results/systems.md` is made from the `metrics.json` of
-evaluations: a row for each published system and protocol.
+where it is not at hand, what stands there stays. First two are made from the `metrics.json` of evaluations:
+`results/systems.md` has a row for each published system and protocol, `results/leak.md` one for each system of beats
+with both protocols side by side.
 """
 
 import json
@@ -21,7 +22,6 @@ import writing  # noqa: E402
 
 MARKED = re.compile(r"(<!-- (\S+) table (\d+) -->\n).*?(<!-- end -->)", re.DOTALL)
 TABLE = re.compile(r"(?:^\|.*\n)+", re.MULTILINE)
-SYSTEMS = ROOT / "results" / "systems.md"
 
 
 class Measured(NamedTuple):
@@ -102,22 +102,52 @@ WANTED = [
 ]
 
 
+LEAK = ("accuracy", "macro_f1", "macro_auc", "SVEB F1", "VEB F1", "N, S, V macro F1")  # of beats, by both protocols
+
+
 def main():
-    rows = [row for wanted in WANTED for row in rows_of(wanted)]
+    write_table("systems", [row for wanted in WANTED for row in rows_of(wanted)])
+    write_table("leak", [*leaks()])
+    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+        with writing.whole(path) as temporary:
+            temporary.write_text(MARKED.sub(filled, path.read_text()))
+
+
+def write_table(name, rows):
+    """Write `results/NAME.md`, if there are rows."""
     if rows:
-        with writing.whole(SYSTEMS) as temporary:
+        with writing.whole(ROOT / "results" / f"{name}.md") as temporary:
             temporary.write_text(report.markdown(pd.DataFrame(rows)) + "\n")
-    with writing.whole(ROOT / "README.md") as temporary:
-        temporary.write_text(MARKED.sub(filled, (ROOT / "README.md").read_text()))
+
+
+def evaluation_of(wanted):
+    """What `evaluate` wrote of a system under a protocol; None, with a line that says so, where it is not at hand."""
+    path = ROOT / "results" / wanted.folder / "metrics.json"
+    if not path.exists():
+        print(f"no {path.relative_to(ROOT)}: {wanted.system}, {wanted.protocol} is left out")
+        return None
+    return json.loads(path.read_text())
+
+
+def leaks():
+    """A row for each system of beats that was scored at random and across patients: the first seed of both."""
+    for wanted in WANTED:
+        others = [one for one in WANTED if (one.system, one.protocol) == (wanted.system, "MIT-BIH, inter-patient")]
+        if wanted.protocol != "MIT-BIH, random" or not others:
+            continue
+        results = [evaluation_of(one) for one in (wanted, others[0])]
+        if all(results):
+            pairs = zip(results, (wanted, others[0]), strict=True)
+            found = [{name: scored(result, one.models[0], name)[0] for name in LEAK} for result, one in pairs]
+            shown = {NAMES.get(name, name): " → ".join(report.number(one[name], 3) for one in found) for name in LEAK}
+            yield {"system": wanted.system} | shown
 
 
 def rows_of(wanted):
     """A row for each figure of a system: published and ours, as the mean of seeds and the interval of the first."""
-    path = ROOT / "results" / wanted.folder / "metrics.json"
-    if not path.exists():
-        print(f"no {path.relative_to(ROOT)}: {wanted.system}, {wanted.protocol} is left out")
+    result = evaluation_of(wanted)
+    if not result:
         return
-    result = json.loads(path.read_text())
     command = f"`python evaluate.py {' '.join(wanted.models)}`"
     for figure, published in wanted.figures.items():
         scores = [scored(result, model, figure) for model in wanted.models]
@@ -146,10 +176,10 @@ def scored(result, model, figure):
 
 
 def filled(mark):
-    """A marked part of README with the table of the file that its mark names."""
+    """A marked part of a document with the table of the file that its mark names."""
     path = ROOT / mark[2]
     if not path.exists():
-        print(f"no {mark[2]}: its table in README stays as it is")
+        print(f"no {mark[2]}: its table stays as it is")
         return mark[0]
     return mark[1] + TABLE.findall(path.read_text())[int(mark[3]) - 1] + mark[4]
 

@@ -50,6 +50,33 @@ def test_every_augmentation_gives_batches_of_the_same_shape(demo, name):
     assert np.isfinite(signals).all() and np.isfinite(features).all()
 
 
+@pytest.mark.parametrize("name", [*augmentation.AUGMENTATIONS, None])
+def test_the_shares_of_hosts_are_one_after_the_other_the_whole_batch(demo, name):
+    names = (name,) if name else ()
+    whole, *shares = (feed(demo, place, augmentation=names)[1] for place in ((0, 1), (0, 2), (1, 2)))
+    for expected, *parts in zip((*whole[0], whole[1]), *((*inputs, labels) for inputs, labels in shares), strict=True):
+        assert [len(part) for part in parts] == [8, 8]
+        np.testing.assert_array_equal(np.concatenate(parts), expected)
+
+
+@pytest.mark.parametrize(("names", "read"), [(("noise", "lead-dropout"), 4), (("noise", "mixup"), 16)])
+def test_a_host_reads_its_share_alone_unless_records_are_mixed(demo, names, read):
+    share = feed(demo, (1, 4), augmentation=names)
+
+    class Watched:
+        card, rows = share.inputs.card, set()
+
+        def __getitem__(self, rows):
+            self.rows.update(rows)
+            return Inputs(demo, self.card)[rows]
+
+    share.inputs = Watched()
+    share[0]
+    assert len(Watched.rows) == read
+    if read == 4:
+        assert Watched.rows == set(share.order[4:8])
+
+
 def test_crops_of_a_record_change_from_epoch_to_epoch(demo):
     rows = demo.rows("train")[:1]
     config = replace(TINY, batch_size=1)

@@ -1,6 +1,8 @@
 """Saved models: what is written, and what is refused."""
 
 import json
+import shutil
+import subprocess
 
 import keras
 import numpy as np
@@ -86,6 +88,44 @@ def test_a_card_of_another_model_is_refused(saved):
     cards.save(path.with_name("other"), tiny_model(samples=9), CARD)
     with pytest.raises(ValueError, match="its card is of another model"):
         cards.load(path.with_name("other.h5"))
+
+
+@pytest.fixture
+def repository(tmp_path, monkeypatch):
+    """A folder of code with one commit, as that of `card`; and git, to be asked anything else."""
+    git = shutil.which("git") or pytest.skip("git is not installed")
+
+    def run(*words):
+        name = ("-c", "user.name=a", "-c", "user.email=b")
+        return subprocess.run([git, *name, *words], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    for name in ("code.py", "README.md"):
+        (tmp_path / name).write_text("1")
+    run("init")
+    run("add", ".")
+    run("commit", "-m", "one")
+    monkeypatch.setattr(cards, "HERE", tmp_path)
+    monkeypatch.setattr(cards, "commit", cards.commit.__wrapped__)  # asks anew each time
+    return tmp_path, run
+
+
+def test_the_commit_of_the_code_is_known_with_a_mark_where_code_has_changed(repository):
+    folder, git = repository
+    head = git("rev-parse", "HEAD").strip()
+    (folder / "README.md").write_text("2")
+    assert cards.versions()["commit"] == head
+    (folder / "new.py").write_text("1")
+    assert cards.versions()["commit"] == f"{head} and changes"
+
+
+@pytest.mark.parametrize("path", ["", None])
+def test_without_git_or_a_repository_there_is_no_commit(repository, path, tmp_path, monkeypatch):
+    folder, _ = repository
+    if path is None:
+        shutil.rmtree(folder / ".git")
+    else:
+        monkeypatch.setenv("PATH", path)
+    assert "commit" not in cards.versions()
 
 
 def test_a_missing_model_and_an_unknown_ending_are_refused(tmp_path):

@@ -26,16 +26,21 @@ TINY = replace(
 )
 
 
-def feed(data, **changes):
+def feed(data, place=(0, 1), **changes):
     config = replace(TINY, **changes)
     rows = data.rows("train")
-    return batches.Batches(Inputs(data, cards.describe(config, data, rows)), rows, config, data.labels)
+    return batches.Batches(Inputs(data, cards.describe(config, data, rows)), rows, config, data.labels, place)
 
 
 def command(folder, *flags):
     """A deterministic tiny run of `training.py` as a process of its own."""
     tiny = "--filters 4 --kernels 3 --lstm-units 3 --dense-units 4 --combined-units 4 --crop 1 --data-fraction 0.2"
-    fixed = f"--dataset demo --epochs 5 --patience 2 --deterministic --augmentation noise --out {folder}"
-    words = [sys.executable, "-u", "training.py", *tiny.split(), *fixed.split(), *flags]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+    fixed = "--dataset demo --epochs 5 --patience 2 --deterministic --augmentation noise"
+    return process(folder, *tiny.split(), *fixed.split(), *flags)
+
+
+def process(folder, *flags, **environment):
+    """`training.py` as a process of its own."""
+    words = [sys.executable, "-u", "training.py", *flags, "--out", str(folder)]
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"} | environment
     return subprocess.Popen(words, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import tiny_wfdb
-from test_predict import CARD, beat_model, mean_of_leads, spikes  # noqa: F401  a fixture
+from test_predict import CARD, mean_of_leads, spikes
 from tiny_runs import ROOT
 
 import archive
@@ -176,7 +176,7 @@ def test_broken_records_are_counted_whichever_run_met_them(tmp_path):
     assert one.path.read_text() == "record,error\na,\nb,x\nc,\n"
 
 
-def test_recordings_of_beats_go_on_too_and_a_broken_one_is_a_row(beat_model, tmp_path, monkeypatch):  # noqa: F811
+def test_recordings_of_beats_go_on_too_and_a_broken_one_is_a_row(beat_model, tmp_path, monkeypatch):
     path, folder = cards.save(tmp_path / "model", *beat_model), tmp_path / "in"
     for name in "abc":
         tiny_wfdb.write(folder, name, spikes({300}), ("MLII",))

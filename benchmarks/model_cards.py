@@ -138,9 +138,9 @@ WORDS = {
 
 
 def main():
-    for name in sorted(path.stem for path in (ROOT / "saved_models").glob("*.json")):
-        path = next(path for path in robustness.shipped() if path.stem == name)
-        card, evaluation = cards.read(path), ROOT / "results" / WORDS[name].evaluation / "predictions.npz"
+    for path in robustness.shipped():
+        name, card = path.stem, cards.read(path)
+        evaluation = ROOT / "results" / WORDS[name].evaluation / "predictions.npz"
         if not card.members:
             write_picture(path)
         if not evaluation.exists():
@@ -174,7 +174,7 @@ def sections(name, card, result):
     yield report.markdown(pd.DataFrame(about(card), columns=["", ""]))
     yield f"## Intended use\n\n{words.use}"
     yield "\n\n".join(["## Data", *data(card)])
-    yield f"## Scores\n\n{chr(10).join(report.summary(result))}"
+    yield "\n".join(["## Scores\n", *report.summary(result)])
     shown = report.shown(result)
     for title, heading in TABLES.items():
         if len(shown[title]):
@@ -209,9 +209,10 @@ def data(card):
     """What it was trained on, and how."""
     counts, config = card.data["records"], recipes.from_json(card.config)
     what = card.cutting.get("task", "records")
+    divided = "patients stand in several" if card.data["leaks_patients"] else "no patient is in two"
     yield (
         f"{card.data['source']}, task {card.data['task']}, licence {card.data['licence']}: {counts['train']:,} {what} "
-        f"to train, {counts['validation']:,} to choose by, {counts['test']:,} to test; no patient is in two of these."
+        f"to train, {counts['validation']:,} to choose by, {counts['test']:,} to test; {divided} of these."
     )
     if "counts" in card.data:
         splits = {
@@ -234,14 +235,14 @@ def worse(name):
     rows = [row for row in rows if row["model"] == name]
     if not rows:
         return
-    scores, score = robustness.compared(rows), robustness.score_name(rows[0]["scores"]).replace("_auc", " AUC")
+    scores, score = robustness.compared(rows), robustness.score_name(rows[0]["scores"])
+    yield "## When recordings get worse"
     yield (
-        f"## When recordings get worse\n\n{score} on validation data (`python benchmarks/robustness.py`); as recorded "
+        f"{report.HEADLINES.get(score, score)} on validation data (`python benchmarks/robustness.py`); as recorded "
         f"{robustness.cell(scores.iloc[0, 0])}."
     )
-    noise = (
-        scores[name].unstack(sort=False).loc[list(faults.NOISES.values()), [f"{dB} dB" for dB in robustness.DECIBELS]]
-    )
+    ratios = [f"{dB} dB" for dB in robustness.DECIBELS]
+    noise = scores[name].unstack(sort=False).loc[list(faults.NOISES.values()), ratios]
     yield report.markdown(noise.map(robustness.cell).rename_axis("noise").reset_index())
     others = scores.drop(index=["as recorded", *faults.NOISES.values()], level="family")
     yield report.markdown(others.map(robustness.cell).reset_index().rename(columns={name: "score"}))

@@ -91,12 +91,26 @@ WANTED = [
         trained("segments-random"),
         SEGMENTS,
     ),
-    Measured("`segment-attention`", "MIT-BIH, inter-patient", "segments-inter", shipped("segment-attention"), SEGMENTS),
+    Measured("`segment-attention`", "MIT-BIH, inter-patient", "segments-inter", trained("segment-attention"), SEGMENTS),
+    Measured(
+        "`segment-attention-transfer`",
+        "MIT-BIH, inter-patient",
+        "segments-inter",
+        ("saved_models/segment-attention.h5", "results/segment-attention-transfer-1/model.h5"),
+        SEGMENTS,
+    ),
     Measured("`beat-tokens`", "MIT-BIH, random", "text-random", trained("beat-tokens-random"), TEXT),
     Measured("`beat-tokens`", "MIT-BIH, inter-patient", "text-inter", shipped("beat-tokens"), INTER),
     Measured("`cnn-lstm`", "heartbeat files, random", "beats-heartbeat", ("results/cnn-lstm/model.h5",), CNN_LSTM),
     Measured(
         "`cnn-lstm-context`", "MIT-BIH, random", "beats-random", ("results/cnn-lstm-context-random/model.h5",), CNN_LSTM
+    ),
+    Measured(
+        "`cnn-lstm-context`, shapes",
+        "MIT-BIH, random",
+        "beats-random",
+        ("results/cnn-lstm-shapes-random/model.h5",),
+        CNN_LSTM,
     ),
     Measured("`cnn-lstm-context`", "MIT-BIH, inter-patient", "beats-inter", shipped("cnn-lstm-context"), INTER),
 ]

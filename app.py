@@ -162,7 +162,8 @@ def show_whole(reading):
     left, right = st.columns(2, gap="large")
     with left:
         draw(charts.bars(names, reading.probabilities[0], card.thresholds, decided))
-        st.caption("Lines: thresholds, from which on a class counts as found.")
+        if card.thresholds:
+            st.caption("Lines: thresholds, from which on a class counts as found.")
     with right:
         found = [name for name, yes in zip(card.classes, decided, strict=True) if yes]
         if not found:
@@ -217,9 +218,8 @@ def show_ecg(reading, asked, methods, key):
     page = choose_page(reading, key)
     rows, (starts, length), classes = reading.rows_on(page), reading.pages(), reading.card.classes
     left, right = st.columns((3, 2), gap="large", vertical_alignment="bottom")
-    leads = (
-        left.pills("Leads", reading.leads, selection_mode="multi", default=reading.leads, wrap=True) or reading.leads
-    )
+    leads = left.pills("Leads", reading.leads, selection_mode="multi", default=reading.leads, wrap=True)
+    leads = leads or reading.leads
     with right, st.container(horizontal=True):
         method, chosen = choose_explanation(reading, rows, methods)
     places = [reading.leads.index(lead) for lead in leads]
@@ -296,9 +296,9 @@ def show(name, path, card, sources, patient):
         st.error(plain(str(error)))
         return
     found = {source: told(path, source, *patient) for source in sources}
-    if wrong := {source: why for source, why in found.items() if isinstance(why, str)}:
-        for source, why in wrong.items():
-            st.error(f"**{plain(source.name)}**: {plain(why)}")
+    wrong = {source: why for source, why in found.items() if isinstance(why, str)}
+    for source, why in wrong.items():
+        st.error(f"**{plain(source.name)}**: {plain(why)}")
     if len(found) > 1:
         rows = [{"error": one} if isinstance(one, str) else one.row for one in found.values()]
         show_table([{"record": source.name} | row for source, row in zip(found, rows, strict=True)], card)

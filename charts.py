@@ -7,6 +7,7 @@ INK, ACCENT, QUIET, GRID, PAPER = "#22303c", "#c2410c", "#c3ccd4", "#e9edf0", "#
 COLOURS = (INK, "#e08700", "#c8102e", "#7c3aed", "#0e7490")  # of beats, by the place of their class
 # From what speaks against a class over nothing to what speaks for it: the colours of `paper`.
 RELEVANCE = ((0, "rgba(230,97,0,.7)"), (0.5, "rgba(255,255,255,0)"), (1, "rgba(26,95,180,.7)"))
+NAMES = 0.6  # mV of height for the names of beats
 LARGE = 0.2, 0.5  # seconds and millivolts of a large square of ECG paper
 CONFIG = {"displaylogo": False, "modeBarButtonsToRemove": ["lasso2d", "select2d", "autoScale2d"]}
 
@@ -29,36 +30,29 @@ def ecg(signals, leads, sampling_rate, start, length, spans=(), relevance=None):
         relevance: of each sample for a class, below zero what speaks against it: `(steps, leads)` over the same time.
     """
     lines, offsets = stacked(signals)
-    seconds = start + np.arange(len(signals)) / sampling_rate
-    top, bottom = max(1.0, lines[:, 0].max() + 0.2), min(offsets[-1] - 1, lines[:, -1].min() - 0.2)
-    top += 0.6 * bool(spans)  # room for names
+    top = max(1.0, lines[:, 0].max() + 0.2) + (NAMES if spans else 0)
+    bottom = min(offsets[-1] - 1, lines[:, -1].min() - 0.2)
     drawn = figure(200 + 50 * len(leads), showlegend=False, dragmode="zoom")
     if relevance is not None:
         edges = np.concatenate([[top], (offsets[1:] + offsets[:-1]) / 2, [bottom]])
         drawn.add_trace(heat(relevance, np.linspace(start, start + length, len(relevance) + 1), edges))
+    seconds = start + np.arange(len(signals)) / sampling_rate
     for colour in sorted({0, *(place for *_, place, _ in spans)}):
-        inside = within(seconds, [(first, last) for first, last, _, place, _ in spans if place == colour])
-        for number, lead in enumerate(leads):
-            drawn.add_scatter(
-                x=seconds,
-                y=np.where(inside, lines[:, number], np.nan) if colour else lines[:, number],
-                customdata=signals[:, number],
-                name=lead,
-                line={"color": COLOURS[colour % len(COLOURS)], "width": 2 if colour else 1.2},
-                hovertemplate="%{x:.2f} s, %{customdata:.2f} mV",
-            )
+        there = within(seconds, [(first, last) for first, last, _, place, _ in spans if place == colour])
+        for line, millivolts, lead in zip(lines.T, signals.T, leads, strict=True):
+            drawn.add_trace(trace(seconds, np.where(there, line, np.nan) if colour else line, millivolts, lead, colour))
     for _, _, second, place, name in spans:
         style = {"color": COLOURS[place % len(COLOURS)], "size": 14}
-        drawn.add_annotation(x=second, y=top - 0.3, text=f"<b>{name}</b>", showarrow=False, font=style)
-    square = {"showgrid": True, "gridcolor": PAPER}
-    drawn.update_xaxes(
-        range=(start, start + length), dtick=1, ticksuffix=" s", minor=square | {"dtick": LARGE[0]}, **square
-    )
-    drawn.update_yaxes(
-        range=(bottom, top), tickvals=offsets, ticktext=[f"{lead}  " for lead in leads], fixedrange=True,
-        minor=square | {"dtick": LARGE[1], "tick0": 0}, **square,
-    )  # fmt: skip
+        drawn.add_annotation(x=second, y=top - NAMES / 2, text=f"<b>{name}</b>", showarrow=False, font=style)
+    drawn.update_xaxes(range=(start, start + length), dtick=1, ticksuffix=" s", **paper(LARGE[0]))
+    texts = [f"{lead}  " for lead in leads]
+    drawn.update_yaxes(range=(bottom, top), tickvals=offsets, ticktext=texts, fixedrange=True, **paper(LARGE[1]))
     return drawn
+
+
+def paper(square):
+    """The lines of ECG paper along an axis, so far apart."""
+    return {"gridcolor": PAPER, "minor": {"showgrid": True, "gridcolor": PAPER, "dtick": square, "tick0": 0}}
 
 
 def stacked(signals):
@@ -70,9 +64,18 @@ def stacked(signals):
 
 def within(seconds, spans):
     """Which of these seconds lie in one of the spans, first to last."""
-    return np.any([(first <= seconds) & (seconds <= last) for first, last in spans], axis=0) & np.ones(
-        len(seconds), bool
-    )
+    inside = np.zeros(len(seconds), bool)
+    for first, last in spans:
+        inside |= (first <= seconds) & (seconds <= last)
+    return inside
+
+
+def trace(seconds, line, millivolts, lead, colour):
+    """One lead at its height, with its millivolts to be read there."""
+    return go.Scatter(
+        x=seconds, y=line, customdata=millivolts, name=lead, hovertemplate="%{x:.2f} s, %{customdata:.2f} mV",
+        line={"color": COLOURS[colour % len(COLOURS)], "width": 2 if colour else 1.2},
+    )  # fmt: skip
 
 
 def heat(relevance, times, edges):

@@ -167,7 +167,17 @@ LOCAL_LEAD_ATTENTION = replace(
     sampling_rate=360.0,
     leads=("MLII/V5", "other"),
     deviation=None,
-    features=RHYTHM + FIRST + SECOND,
+    # Without the rhythm's mean, quantiles and irregularity, which cost it macro AUC on validation (0.968 for 0.981).
+    features=(
+        "RR before / usual",
+        "RR before / mean of",
+        "RR before -",
+        "RR after / usual",
+        "RR after / RR",
+        "RR after -",
+    )
+    + FIRST
+    + SECOND,
     scaling="min-max",
     model="local_lead_attention",
     filters=(32, 64, 64),
@@ -177,8 +187,8 @@ LOCAL_LEAD_ATTENTION = replace(
     augmentation=(),
     smote=0.2,
     class_weight_power=0.0,
-    epochs=4,
-    patience=4,
+    epochs=6,
+    patience=6,
 )
 
 # Ten seconds, normal or not (inter-patient, both leads). As published: band-pass, z-score, class weights.

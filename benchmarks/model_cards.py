@@ -126,13 +126,19 @@ WORDS = {
     ),
     "segment-attention": Words(
         "segments-inter",
-        "Ten seconds of one lead, normal or abnormal: convolutions and attention of eight heads.",
-        "To be studied, and to be beaten. Do not use it for new patients.",
+        "Ten seconds of one lead, normal or abnormal: convolutions and attention of eight heads, from PTB-XL on.",
+        "Research and teaching: a first look at long recordings, where most beats of ten seconds are abnormal.",
         (
-            "For new patients it is no better than chance; abnormal segments are nearly all of a few patients with "
-            "bundle branch block.",
+            "It knows bundle branch blocks, bigeminy and pacemakers; other beats that are not N it often misses.",
             "Its scores on validation data are of four patients, and say little about others.",
         ),
+    ),
+    "segment-attention-beats": Words(
+        "segment-attention-beats-test",
+        "The network that segment-attention starts from: lead II of PTB-XL, bundle branch blocks, bigeminy, trigeminy "
+        "and pacemakers against the rest.",
+        "To start training from, for other single leads of ten seconds.",
+        ("A record is abnormal by its statements, which do not say how many of its beats are.",),
     ),
 }
 

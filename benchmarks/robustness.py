@@ -78,6 +78,7 @@ class Database(NamedTuple):
     reversed: tuple
 
 
+TASKS = {"PTB-XL": ("superclass",), "MIT-BIH": ("beats", "segments")}  # whose labels are read
 DATABASES = {  # by how the source on a card begins
     "PTB-XL": Database(
         read_ptbxl,
@@ -144,9 +145,10 @@ def all_worsened(recordings, condition):
 
 
 def shipped():
-    """Paths of the models in `saved_models/`; of an ensemble, that of its card."""
-    paths = sorted((ROOT / "saved_models").glob("*.json"))
-    return [path if cards.read(path).members else path.with_suffix(".h5") for path in paths]
+    """Paths of the models in `saved_models/` whose classes are those of the recordings; of an ensemble, of its card."""
+    found = {path: cards.read(path) for path in sorted((ROOT / "saved_models").glob("*.json"))}
+    judged = {path: card for path, card in found.items() if card.data["task"] in TASKS[database_of(path)]}
+    return [path if card.members else path.with_suffix(".h5") for path, card in judged.items()]
 
 
 def name_of(path):

@@ -16,6 +16,12 @@ TRAIN = [0] * 20 + [1] * 10 + [2] * 10 + [4] * 10
 TEST = [0, 0, 1, 2, 3, 4]
 
 
+@pytest.fixture(autouse=True)
+def beside_the_files(monkeypatch):
+    """The cache lies in the folder, whatever the environment says."""
+    monkeypatch.delenv("ECG_CACHE", raising=False)
+
+
 def lines(labels, first=0):
     """A line for each label: its number over 1000 is the first sample, then come 184 times 0.5, and 0 and 1."""
     return [f"{(first + i) / 1000},{'0.5,' * 184}0.000e+00,1.000e+00,{label:.3e}" for i, label in enumerate(labels)]

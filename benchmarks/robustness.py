@@ -145,10 +145,14 @@ def all_worsened(recordings, condition):
 
 
 def shipped():
-    """Paths of the models in `saved_models/` whose classes are those of the recordings; of an ensemble, of its card."""
-    found = {path: cards.read(path) for path in sorted((ROOT / "saved_models").glob("*.json"))}
-    judged = {path: card for path, card in found.items() if card.data["task"] in TASKS[database_of(path)]}
-    return [path if card.members else path.with_suffix(".h5") for path, card in judged.items()]
+    """Paths of the models in `saved_models/`; of an ensemble, that of its card."""
+    paths = sorted((ROOT / "saved_models").glob("*.json"))
+    return [path if cards.read(path).members else path.with_suffix(".h5") for path in paths]
+
+
+def judged(path):
+    """Whether a model's classes are those that are read of its database."""
+    return cards.read(path).data["task"] in TASKS[database_of(path)]
 
 
 def name_of(path):
@@ -212,7 +216,9 @@ def measure(name, prints, options, rows):
             for path in missing:
                 [*map(opened, members_of(path))]  # first, since a file that is damaged is no refusal
             for path, scores in scores_of(missing, database.tell, all_worsened(recordings, condition)):
-                rows.append(about | {"model": name_of(path), "of": prints[path], "scores": scores})
+                same = about | {"model": name_of(path)}
+                rows[:] = [row for row in rows if not same.items() <= row.items()]  # of the model before
+                rows.append(same | {"of": prints[path], "scores": scores})
                 print(f"{name_of(path):22} {condition.family} {condition.name}: {cell(main_score(scores))}", flush=True)
             with writing.whole(RESULTS) as temporary:
                 temporary.write_text(json.dumps(rows, indent=1) + "\n")
@@ -271,7 +277,7 @@ def main():
     parser.add_argument("--minutes", type=float, default=30, help="of each of MIT-BIH (default: %(default)s)")
     options = parser.parse_args()
     rows, tables = json.loads(RESULTS.read_text()) if RESULTS.exists() else [], {}
-    prints = {path: fingerprint(path, options) for path in options.models or shipped()}
+    prints = {path: fingerprint(path, options) for path in options.models or filter(judged, shipped())}
     for name in dict.fromkeys(map(database_of, prints)):
         own = {path: prints[path] for path in prints if database_of(path) == name}
         measure(name, own, options, rows)

@@ -3,7 +3,6 @@
 Recordings come as WFDB pairs, as CSV files or from the demo; what is told of them is what `predict.py` tells.
 """
 
-import argparse
 import re
 from pathlib import PurePosixPath
 
@@ -67,10 +66,9 @@ def explained(path, source, age, sex, rows, chosen, method):
     import explain  # here, since it brings TensorFlow: the page must not wait for that
 
     (model, card), inputs = opened(path), told(path, source, age, sex).inputs
-    options = argparse.Namespace(method=method)
-    colours = zip(COLOURS, explain.legend(card, chosen, options), strict=False)
+    colours = zip(COLOURS, explain.legend(card, chosen, method), strict=False)
     words = "; ".join(f"{colour} {text}" for colour, text in colours)
-    return explain.values_of(model, inputs, np.array(rows, int), chosen, options), words
+    return explain.values_of(model, inputs, np.array(rows, int), chosen, method), words
 
 
 def methods_of(model):

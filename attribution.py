@@ -15,6 +15,7 @@ from keras import layers
 from scipy.ndimage import uniform_filter1d
 
 import models
+import runtimes
 import tokens
 from inputs import Inputs, as_inputs, predict_rows
 
@@ -92,8 +93,7 @@ def attention(model):
 
     def weights(signals, features, chosen):
         given = as_inputs(signals, features)
-        found = network.predict_on_batch(given)
-        found = found.mean(axis=(1, 2))[..., None] if found.ndim == 4 else found  # (batch, steps, 1)
+        found = runtimes.over_time(network.predict_on_batch(given))[..., None]
         return found * np.moveaxis(leads.predict_on_batch(given)[..., 0], 1, 2) if by_lead else found
 
     return weights

@@ -11,6 +11,8 @@ WANDER_SINUSOIDS = 3  # a record; more look no less regular
 SHIFT = 0.25  # s to either side, about a third of a beat
 WARP = 0.1  # largest change of speed: 70 beats a minute become 63 to 77
 DROPOUT = 0.1  # probability that a lead is lost
+UNPLUGGED = 0.5  # probability that a record loses neighbouring leads
+GAIN = 2  # how many times too large or too small, at the most
 MIXUP = 0.2  # both parameters of the Beta distribution; the smaller, the less is mixed
 
 
@@ -79,6 +81,21 @@ def lead_dropout(batch, rng, sampling_rate):
     return batch._replace(signals=np.where(lost, np.float32(0), batch.signals))
 
 
+def leads_unplugged(batch, rng, sampling_rate):
+    """Set neighbouring leads of half of the records to zero, any number but all: as when a plug comes off."""
+    records, _, leads = batch.signals.shape
+    first, count = rng.integers(leads, size=(records, 1)), rng.integers(leads, size=(records, 1))
+    count *= rng.random((records, 1)) < UNPLUGGED
+    lost = (np.arange(leads) - first) % leads < count  # the last lead's neighbour is the first
+    return batch._replace(signals=np.where(lost[:, None], np.float32(0), batch.signals))
+
+
+def gain(batch, rng, sampling_rate):
+    """Multiply each record by a factor from one half to two, as when its gain is not what its file says."""
+    factors = GAIN ** rng.uniform(-1, 1, (len(batch.signals), 1, 1))
+    return batch._replace(signals=batch.signals * factors.astype("float32"))
+
+
 def mixup(batch, rng, sampling_rate):
     """Weighted means of pairs of records, labels included (Zhang et al. 2018, arXiv:1710.09412).
 
@@ -100,6 +117,8 @@ AUGMENTATIONS = {
     "time-shift": time_shift,
     "time-warp": time_warp,
     "lead-dropout": lead_dropout,
+    "leads-unplugged": leads_unplugged,
+    "gain": gain,
     "mixup": mixup,
 }
 

@@ -50,12 +50,12 @@ def pictures_of_whole(model, card, path, record, options):
     for chosen in wanted(card, decided if decided.any() else probabilities == probabilities.max(), options):
         window = told[:, chosen].argmax()
         signals = inputs.millivolts([window])[0, :length]  # a shorter record has zeros after its end
-        values = values_of(model, inputs, np.array([window]), chosen, options)[0, :length]
+        values = values_of(model, inputs, np.array([window]), chosen, options.method)[0, :length]
         begin = window * card.samples / card.sampling_rate / 2
         title = f"{path.name} from {begin:g} s: {said(card, chosen, probabilities)}; {options.method}"
         yield (
             f"{options.method}-{card.classes[chosen]}",
-            paper.record(signals, card.leads, card.sampling_rate, title, values, legend(card, chosen, options)),
+            paper.record(signals, card.leads, card.sampling_rate, title, values, legend(card, chosen, options.method)),
         )
 
 
@@ -71,12 +71,12 @@ def pictures_of_parts(model, card, path, record, options):
         name, probabilities = card.classes[chosen], rows[card.classes[chosen]].to_numpy()
         surest = np.sort(np.argsort(-probabilities, kind="stable")[: SHOWN[task]])
         texts = [f"{name} {probabilities[row]:.2f}\nat {seconds[row]:.1f} s" for row in surest]
-        values = values_of(model, inputs, surest, chosen, options)
+        values = values_of(model, inputs, surest, chosen, options.method)
         parts = list(zip(inputs.millivolts(surest), values, texts, strict=True))
         title = (
             f"{path.name}: {task} that are surest of {name} ({(decided == chosen).sum():,} decided); {options.method}"
         )
-        what = title, legend(card, chosen, options), ENLARGED[task]
+        what = title, legend(card, chosen, options.method), ENLARGED[task]
         yield f"{options.method}-{name}", paper.gallery(parts, card.leads, card.sampling_rate, *what)
     if task == "beats":
         yield "rhythm", rhythm(card, path, record, seconds, decided)
@@ -103,11 +103,11 @@ def wanted(card, decided, options):
     return [card.classes.index(name) for name in options.classes] if options.classes else np.flatnonzero(decided)
 
 
-def values_of(model, inputs, rows, chosen, options):
+def values_of(model, inputs, rows, chosen, method):
     """Relevance as it is drawn: `(rows, samples, leads)`; of attention, what it is more than if it were even."""
     card = inputs.card
-    values = relevance(model, card, inputs, rows, chosen, options.method)
-    if options.method == "attention":
+    values = relevance(model, card, inputs, rows, chosen, method)
+    if method == "attention":
         values = np.maximum(0, values - values.mean(axis=(1, 2), keepdims=True))
     return blurred(values, card.sampling_rate)
 
@@ -118,9 +118,9 @@ def said(card, chosen, probabilities):
     return f"{card.classes[chosen]} {probabilities[chosen]:.2f}{threshold}"
 
 
-def legend(card, chosen, options):
+def legend(card, chosen, method):
     """What the colours mean."""
-    return [text.format(card.classes[chosen]) for text in LEGENDS[options.method]]
+    return [text.format(card.classes[chosen]) for text in LEGENDS[method]]
 
 
 def arguments(argv):

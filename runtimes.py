@@ -45,6 +45,14 @@ class Onnx:
         return self.session.run([name], {one.name: np.asarray(array, DTYPES[one.type]) for one, array in pairs})[0]
 
 
+def over_time(attention):
+    """How much each step of time counts `(batch, steps)`; the steps of a record sum to one.
+
+    Of scores of every step for every other `(batch, heads, steps, steps)`, the mean over heads and what attends.
+    """
+    return attention.mean(axis=(1, 2)) if attention.ndim == 4 else attention[..., 0]
+
+
 class LiteRT:
     """A `.tflite` file, which predicts one record after the other."""
 

@@ -67,7 +67,7 @@ class Witness:
     def predict_on_batch(self, inputs):
         for name in self.wanted:
             first = inputs[0] if isinstance(inputs, tuple) else inputs
-            values = first if name == "processed" else over_time(self.model.output(inputs, name))
+            values = first if name == "processed" else runtimes.over_time(self.model.output(inputs, name))
             self.kept.setdefault(name, []).append(np.asarray(values))
             if sum(part.size for part in self.kept[name]) > VALUES:
                 raise ValueError(f"{name} has more than {VALUES:,} numbers; ask for it with a shorter recording")
@@ -76,14 +76,6 @@ class Witness:
     def told(self):
         """What was kept, as lists."""
         return {name: np.concatenate(parts).tolist() for name, parts in self.kept.items()}
-
-
-def over_time(attention):
-    """How much each step of time counts `(batch, steps)`; the steps of a record sum to one.
-
-    Of scores of every step for every other `(batch, heads, steps, steps)`, the mean over heads and what attends.
-    """
-    return attention.mean(axis=(1, 2)) if attention.ndim == 4 else attention[..., 0]
 
 
 def load_models(folder):

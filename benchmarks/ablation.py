@@ -1,6 +1,6 @@
-"""What weighting of rare classes and what features of beats are worth: one network, one change at a time.
+"""What weighting of rare classes, features and shapes of beats are worth: one network, one change at a time.
 
-    python benchmarks/ablation.py --epochs 5
+    python benchmarks/ablation.py
 
 Trains recipe `cnn-lstm-context` on MIT-BIH, inter-patient, with each change, and scores it on the validation patients;
 nothing here looks at the test split. Writes `results/ablation.md` and goes on where it was interrupted.
@@ -35,22 +35,26 @@ CHANGES = {
     "balanced weights": {"class_weight_power": 1.0},
     "no features": {"features": ()},
     "RR features": {"features": ("RR", "mean of 10 RR", "mean heart rate")},
+    "all features": {"features": None},
+    "raw beats": {"deviation": None},
+    "both leads": {"leads": ("MLII/V5", "other")},
+    "raw beats of both leads": {"deviation": None, "leads": ("MLII/V5", "other")},
 }
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--epochs", type=int, default=5, help="of each training (default: %(default)s)")
+    recipe = recipes.RECIPES["cnn-lstm-context"]
+    parser.add_argument("--epochs", type=int, default=recipe.epochs, help="of each training (default: %(default)s)")
     recipes.add_data_arguments(parser)
     options = parser.parse_args()
-    base = replace(recipes.RECIPES["cnn-lstm-context"], epochs=options.epochs)
-    data = recipes.read_data(base, options)
-    print(data)
     rows = []
     for name, change in CHANGES.items():
+        config = replace(recipe, epochs=options.epochs, **change)
+        data = recipes.read_data(config, options)
         folder = ROOT / "results" / "ablation" / name.replace(" ", "-")
         if not (folder / "model.h5").exists():
-            training.train(replace(base, **change), data, folder, resume=(folder / state.STATE).exists())
+            training.train(config, data, folder, resume=(folder / state.STATE).exists())
         rows.append({"change": name} | scores(folder / "model.h5", data))
         table = pd.DataFrame(rows).map(lambda value: f"{value:.3f}" if isinstance(value, float) else value)
         with writing.whole(ROOT / "results" / "ablation.md") as temporary:

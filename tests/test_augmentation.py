@@ -113,6 +113,24 @@ def test_lead_dropout_drops_whole_leads_one_in_ten():
     assert 1 - changed.signals.mean() == pytest.approx(0.1, abs=0.01)
 
 
+@pytest.mark.parametrize("leads", [1, 2, 12])
+def test_half_of_the_records_lose_neighbouring_leads_and_none_loses_all(leads):
+    changed = augmentation.leads_unplugged(ones(records=4000, samples=3, leads=leads), np.random.default_rng(0), 100)
+    kept = changed.signals.sum(axis=1) == 3
+    np.testing.assert_array_equal(kept, changed.signals.any(axis=1))  # a lead is lost as a whole
+    assert (kept != np.roll(kept, 1, axis=1)).sum(axis=1).max() <= 2  # where the lost begin, and where they end
+    assert set(kept.sum(axis=1)) == {*range(1, leads + 1)}
+    # Of those unplugged, each number from none to all but one is as likely.
+    assert 1 - kept.all(axis=1).mean() == pytest.approx(0.5 * (1 - 1 / leads), abs=0.03)
+
+
+def test_a_gain_of_half_to_twice_is_one_factor_for_all_leads_of_a_record():
+    assert augmentation.gain(ones(), drawing(1), 100).signals.ravel().tolist() == [2] * 1200
+    changed = augmentation.gain(ones(records=500), np.random.default_rng(0), 100).signals
+    assert (changed == changed[:, :1, :1]).all()
+    assert 0.5 <= changed.min() < 0.52 and 1.95 < changed.max() <= 2
+
+
 def test_mixup_with_a_quarter_is_a_quarter_of_the_record_and_three_of_its_partner():
     batch = Batch(
         signals=np.array([[[1.0]], [[5.0]]], "float32"),

@@ -4,8 +4,8 @@
 
 Prints tables and writes `results/beats.json`. The plain loop reads each record with wfdb and cuts its beats one by one.
 "As the loop", the reader cuts the same windows, and finds features of each beat; "all it can" is both leads, filtered,
-resampled and less the usual beat. All files are read once before the clock starts; a first start has no cache of ours. Run it on an
-idle machine.
+resampled and less the usual beat. All files are read once before the clock starts; a first start has no cache of ours.
+Run it on an idle machine.
 """
 
 import argparse

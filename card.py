@@ -53,7 +53,7 @@ class Card:
         thresholds: probability from which a class is decided, in class order; `threshold_goal`: chosen for what.
         temperatures: what the logits of each class are divided by to be calibrated; fitted by `evaluate`.
         tokens: the vocabulary of a model that reads beats as text, see `tokens.Vocabulary`; else empty.
-        config: the settings of the training run, `recipes.Config` as a dict.
+        config: the settings of the training run, `settings.Config` as a dict.
         scores: name of a split to its scores. data: see `manifest`. versions: of libraries, and of this code.
         log: of the training, a dict for each epoch.
         members: of an ensemble, which has no model file of its own: theirs, relative to the card.

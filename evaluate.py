@@ -19,6 +19,7 @@ import card as cards
 import metrics
 import recipes
 import report
+import settings
 import tokens
 import writing
 from inputs import Inputs, predict_rows
@@ -135,7 +136,7 @@ def predictions_of(options, folder):
     wanted = {}  # Datasets by the settings that their readers are asked for
 
     def data_of(card):
-        config = recipes.from_json(card.config)
+        config = settings.from_json(card.config)
         key = tuple(getattr(config, name) for name in ("dataset", "task", *recipes.READING))
         if key not in wanted:
             wanted[key] = recipes.read_data(config, options)
@@ -167,7 +168,7 @@ def cross_validate(path, folds, options, folder):
     import training
 
     card = cards.read(path)
-    config = recipes.from_json(card.config)
+    config = settings.from_json(card.config)
     if card.members or config.teachers:
         raise ValueError(f"{path} cannot be cross-validated: its members or teachers have seen every fold")
     data = recipes.read_data(config, options)
@@ -180,7 +181,7 @@ def cross_validate(path, folds, options, folder):
             again = (run / state.STATE).exists()
             model = training.train(config, part, run, resume=again, keep_interrupted=False)
             save_predictions(predict([model], lambda card, part=part: part), run)
-        if recipes.from_json(cards.read(run / "model.h5").config) != config:
+        if settings.from_json(cards.read(run / "model.h5").config) != config:
             raise ValueError(f"{run} has a fold of other settings; name another folder with --out")
         with np.load(run / "predictions.npz") as saved:
             result = assessment.assess(dict(saved), options.thresholds, samples=10)

@@ -29,6 +29,7 @@ import metrics
 import recipes
 import report
 import runtimes
+import settings
 import writing
 from inputs import Inputs, Recorded, as_inputs, predict_rows
 
@@ -168,7 +169,7 @@ class Sample(NamedTuple):
 def sample_of(path, card, options):
     """Validation records, evenly spread, or synthetic ones where the dataset is not at hand."""
     try:
-        data = recipes.read_data(recipes.from_json(card.config), options)
+        data = recipes.read_data(settings.from_json(card.config), options)
     except FileNotFoundError as error:
         if options.data_dir:
             raise

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recipes import RECIPES, Config
+from recipes import RECIPES
+from settings import Config
 
 DIGITS = 4  # of a number that a search has found
 

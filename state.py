@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 import recipes
+import settings
 import writing
 
 STATE = "state.npz"  # in the run's folder: everything that the next epoch depends on
@@ -127,7 +128,7 @@ def check_again(card, config, manifest, versions):
     """
     if was := differences(card.versions, versions):
         print(f"mind: not what the card was made with: {was}")
-    before = recipes.from_json(card.config)
+    before = settings.from_json(card.config)
     if any(getattr(config, name) != getattr(before, name) for name in ("task", "teachers", "start", *recipes.READING)):
         return
     known = {name: manifest[name] for name in IDENTITY if name in card.data}  # older cards have fewer

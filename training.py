@@ -18,33 +18,15 @@ import hosts
 import losses
 import metrics
 import models
+import optimizers
 import plots
 import recipes
+import settings
 import state as states
 from inputs import Inputs, predict_rows
 from tokens import Vocabulary
 
 BEST = {"monitor": "val_macro_auc", "mode": "max"}
-
-
-def constant(config, steps):
-    """The same learning rate in every step."""
-    return config.learning_rate
-
-
-def cosine(config, steps):
-    """Linear warm-up, then half a cosine down to zero (Loshchilov & Hutter 2017, arXiv 1608.03983)."""
-    warmup = int(config.warmup * steps)
-    return keras.optimizers.schedules.CosineDecay(
-        0.0 if warmup else config.learning_rate, steps - warmup, warmup_target=config.learning_rate, warmup_steps=warmup
-    )
-
-
-SCHEDULES = {"plateau": constant, "constant": constant, "cosine": cosine}  # plateau: a callback lowers it
-OPTIMIZERS = {
-    "adam": lambda config, rate: keras.optimizers.Adam(rate),
-    "adamw": lambda config, rate: keras.optimizers.AdamW(rate, weight_decay=config.weight_decay),
-}
 
 
 class Validation(keras.callbacks.Callback):
@@ -83,8 +65,8 @@ def check(config):
     choices = {
         "model": models.MODELS,
         "loss": losses.LOSSES,
-        "optimizer": OPTIMIZERS,
-        "schedule": SCHEDULES,
+        "optimizer": optimizers.OPTIMIZERS,
+        "schedule": optimizers.SCHEDULES,
         "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
     }
     for name, known in choices.items():
@@ -238,10 +220,9 @@ def loss_of(config, data, targets):
 
 def compile_model(model, config, loss, steps_per_epoch):
     """Optimizer with its schedule, and loss."""
-    rate = SCHEDULES[config.schedule](config, config.epochs * steps_per_epoch)
     # TensorFlow's compiler makes recurrent layers several times slower on a CPU; JAX always compiles.
     jit = False if keras.backend.backend() == "tensorflow" else "auto"
-    model.compile(OPTIMIZERS[config.optimizer](config, rate), loss, jit_compile=jit)
+    model.compile(optimizers.build(config, config.epochs * steps_per_epoch), loss, jit_compile=jit)
     model.optimizer.build(model.trainable_variables)
 
 
@@ -298,7 +279,7 @@ def arguments(argv):
         ValueError: a card that cannot be run again, because there is no such run.
     """
     parser = argparse.ArgumentParser(description=__doc__)
-    recipes.add_arguments(parser)
+    settings.add_arguments(parser)
     recipes.add_data_arguments(parser)
     parser.add_argument("--out", type=Path, help="folder of the run; results/RECIPE when not given")
     parser.add_argument("--save-as", type=Path, help="path of the model; model.h5 in the run's folder when not given")
@@ -315,7 +296,7 @@ def arguments(argv):
     card = cards.read(options.from_card)
     if card.members or not card.config:
         raise ValueError(f"{options.from_card} is of no training run; the card of one has settings and no members")
-    return recipes.from_arguments(options, recipes.from_json(card.config)), options
+    return recipes.from_arguments(options, settings.from_json(card.config)), options
 
 
 def main(argv=None):

@@ -12,7 +12,7 @@ from sklearn.inspection import permutation_importance
 import spaces
 import state as states
 import writing
-from recipes import Config
+from settings import Config
 
 SCORE = "val_macro_auc"
 STATUS = {"COMPLETED": "finished", "FAILED": "failed", "RUNNING": "running", "INVALID": "waiting"}

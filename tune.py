@@ -11,7 +11,6 @@ import functools
 import os
 import sys
 import time
-from dataclasses import fields
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +21,7 @@ import processes
 import recipes
 import report
 import search
+import settings
 import spaces
 import training
 import trials
@@ -42,10 +42,9 @@ def plan_of(options):
     """
     config = recipes.from_arguments(options)
     training.check(config)
-    given = [item.name for item in fields(config) if getattr(options, item.name) is not None]
     return trials.Plan(
         config=config,
-        space=spaces.of(config, given, options.search),
+        space=spaces.of(config, settings.given(options), options.search),
         train=search.train,
         read=functools.partial(recipes.read_data, config, options),
         folder=options.out or Path("results") / f"tune-{recipes.default_name(config)}",
@@ -144,7 +143,7 @@ def arguments(argv):
     add("--keep", type=int, default=3, metavar="K", help="checkpoints of the K best trials stay (default: %(default)s)")
     add("--workers", type=int, metavar="N", help="processes on this machine that run trials, with a chief")
     add("--out", type=Path, help="folder of the search; results/tune-RECIPE when not given")
-    recipes.add_arguments(parser)
+    settings.add_arguments(parser)
     recipes.add_data_arguments(parser)
     options = parser.parse_args(argv)
     for name in ("trials", "executions", "keep", "workers"):

@@ -22,6 +22,7 @@ import card as cards  # noqa: E402
 import metrics  # noqa: E402
 import recipes  # noqa: E402
 import report  # noqa: E402
+import settings  # noqa: E402
 import writing  # noqa: E402
 from inputs import Inputs, Recorded  # noqa: E402
 
@@ -46,7 +47,7 @@ def main():
 def measure(path, options):
     """A row for each method that a model has."""
     model, card = cards.load(path)
-    data = recipes.read_data(recipes.from_json(card.config), options)
+    data = recipes.read_data(settings.from_json(card.config), options)
     validation = data.rows("validation")
     signals, features = data.signals[validation], data.features[validation]
     records = data.records.iloc[validation].reset_index(drop=True)

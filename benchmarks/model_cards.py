@@ -22,8 +22,8 @@ import architecture  # noqa: E402  they lie in the folder above
 import assessment  # noqa: E402
 import card as cards  # noqa: E402
 import faults  # noqa: E402
-import recipes  # noqa: E402
 import report  # noqa: E402
+import settings  # noqa: E402
 import writing  # noqa: E402
 
 FOLDER = ROOT / "docs" / "models"
@@ -213,7 +213,7 @@ def about(card):
 
 def data(card):
     """What it was trained on, and how."""
-    counts, config = card.data["records"], recipes.from_json(card.config)
+    counts, config = card.data["records"], settings.from_json(card.config)
     what = card.cutting.get("task", "records")
     divided = "patients stand in several" if card.data["leaks_patients"] else "no patient is in two"
     yield (

@@ -119,7 +119,7 @@ def torch_network(config):
 
 
 def torch_block(channels, filters, kernel, dropout):
-    """`models.residual_block` in two branches."""
+    """`blocks.residual_block` in two branches."""
     from torch import nn
 
     def convolution(channels, kernel):

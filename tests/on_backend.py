@@ -15,7 +15,7 @@ import numpy as np
 
 import losses
 import models
-import recipes
+import settings
 import training
 
 SIZES = {"filters": (4, 8), "kernels": (3, 3), "lstm_units": 3, "dense_units": 4, "combined_units": 4, "pooling": 10}
@@ -33,7 +33,7 @@ def records(name):
 
 def network(name, inputs):
     """A small network without dropout, which no two backends draw alike, and its settings."""
-    config = replace(recipes.Config(), model=name, dropout=0.0, **SIZES)
+    config = replace(settings.Config(), model=name, dropout=0.0, **SIZES)
     if name == "token_lstm":
         return models.build(config, 30, 2, 3, {"tokens": TOKENS}), config
     return models.build(config, 200, 2, 3, models.scales_of(*inputs)), config

@@ -18,6 +18,7 @@ import data_demo
 import export
 import models
 import predict
+import references
 import runtimes
 import wfdb_files
 
@@ -124,7 +125,7 @@ KINDS = [("onnx", name) for name in SYSTEMS + REFERENCES] + [("litert", name) fo
 
 @pytest.mark.parametrize("kind, name", KINDS)
 def test_every_network_can_be_exported(kind, name, tmp_path, monkeypatch):
-    monkeypatch.setitem(models.MODELS, "xresnet1d50", functools.partial(models.xresnet1d, depths=(1, 1)))
+    monkeypatch.setitem(models.MODELS, "xresnet1d50", functools.partial(references.xresnet1d, depths=(1, 1)))
     keras.utils.set_random_seed(0)
     model, how = network(name), export.FORMATS[kind]
     values = np.random.default_rng(0).integers(0, 20, (3, *model.input.shape[1:])).astype(model.input.dtype)

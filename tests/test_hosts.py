@@ -17,11 +17,11 @@ SCRIPT = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-import dataset, hosts, models, training
+import blocks, dataset, hosts, models, training
 from tiny_runs import TINY
 
 def tiny(config, inputs, head):  # normalisation and dropout, which have to act on the whole batch
-    return models.pool_and_classify(config, models.convolve(inputs[0], 4, 3), inputs[1], head)
+    return blocks.pool_and_classify(config, blocks.convolve(inputs[0], 4, 3), inputs[1], head)
 
 models.MODELS["tiny"] = tiny
 config = replace(TINY, model="tiny", crop=0.0, augmentation=("noise",))

@@ -7,8 +7,10 @@ import keras
 import numpy as np
 import pytest
 
+import blocks
 import models
 import recipes
+import references
 
 SCALES = {"signals": (np.zeros(12), np.ones(12)), "features": (np.array([60.0, 0.5]), np.array([20.0, 0.5]))}
 TINY = replace(
@@ -29,7 +31,7 @@ TINY = replace(
 )
 def config(request, monkeypatch):
     """A tiny network of each kind in turn; three blocks, since a shortcut of `inception_time` is around three."""
-    monkeypatch.setitem(models.MODELS, "xresnet1d", functools.partial(models.xresnet1d, depths=(1, 2, 1)))
+    monkeypatch.setitem(models.MODELS, "xresnet1d", functools.partial(references.xresnet1d, depths=(1, 2, 1)))
     return replace(TINY, model=request.param, filters=(4,) * 3, kernels=(8,) * 3)
 
 
@@ -120,7 +122,7 @@ def test_a_saved_network_is_of_built_in_layers_and_opens_with_plain_load_model(c
 
 def test_a_bottleneck_block_begins_as_its_shortcut():
     signals = np.abs(random_inputs(10)[0])  # (3, 10, 12)
-    np.testing.assert_array_equal(models.bottleneck_block(signals, filters=3, kernel=5, stride=1), signals)
+    np.testing.assert_array_equal(references.bottleneck_block(signals, filters=3, kernel=5, stride=1), signals)
 
 
 def test_the_transformer_tells_apart_records_with_the_same_patches_in_another_order():
@@ -210,7 +212,7 @@ def test_shared_weights_fit_any_number_of_leads_in_any_order_and_a_lead_twice_co
 
 def test_attention_within_windows_sees_its_window_and_nothing_else():
     x = keras.Input((2, 8, 16))
-    model = keras.Model(x, models.attend_within_windows(x, window=3, dropout=0.0))
+    model = keras.Model(x, blocks.attend_within_windows(x, window=3, dropout=0.0))
     before = np.random.default_rng(0).standard_normal((1, 2, 8, 16)).astype("float32")
     after = before.copy()
     after[0, 1, 4] = 5  # the second lead, the middle of its second window
@@ -220,7 +222,7 @@ def test_attention_within_windows_sees_its_window_and_nothing_else():
 
 def test_attention_over_leads_is_a_weighted_mean():
     x = keras.Input((3, 4, 2))
-    model = keras.Model(x, models.attend_over_leads(x, units=5))
+    model = keras.Model(x, blocks.attend_over_leads(x, units=5))
     signals = np.random.default_rng(0).standard_normal((1, 3, 4, 2)).astype("float32")
     weights = keras.Model(x, model.get_layer("lead_attention").output)(signals)
     np.testing.assert_allclose(model(signals), np.sum(weights * signals, axis=1), rtol=1e-5)

@@ -8,13 +8,15 @@ import pytest
 
 import dataset
 import recipes
-from recipes import RECIPES, Config
+import settings
+from recipes import RECIPES
+from settings import Config
 
 
 @pytest.fixture
 def parser():
     parser = argparse.ArgumentParser()
-    recipes.add_arguments(parser)
+    settings.add_arguments(parser)
     return parser
 
 
@@ -83,16 +85,16 @@ def test_help_explains_every_setting(parser):
 @pytest.mark.parametrize("name", RECIPES)
 def test_a_config_comes_back_from_json_as_it_was(name):
     config = replace(RECIPES[name], augmentation=("noise", "mixup"), task="form")
-    assert recipes.from_json(json.loads(json.dumps(asdict(config)))) == config
+    assert settings.from_json(json.loads(json.dumps(asdict(config)))) == config
 
 
 def test_settings_that_an_older_config_lacks_have_their_defaults():
-    assert recipes.from_json({"epochs": 3}) == Config(epochs=3)
+    assert settings.from_json({"epochs": 3}) == Config(epochs=3)
 
 
 def test_unknown_settings_are_refused():
     with pytest.raises(ValueError, match=r"unknown settings \['epoch'\]; this version knows .*'epochs'"):
-        recipes.from_json({"epoch": 3, "seed": 1})
+        settings.from_json({"epoch": 3, "seed": 1})
 
 
 def test_an_unknown_recipe_is_refused_with_those_there_are():

@@ -9,8 +9,10 @@ import pytest
 
 import models
 import recipes
+import settings
 import spaces
-from recipes import RECIPES, Config
+from recipes import RECIPES
+from settings import Config
 from spaces import Range
 
 PTBXL = RECIPES["ptbxl"]
@@ -39,7 +41,7 @@ def drawn(config, space, draw, strategies):
 def parsed(line):
     """The Config that training.py would make of a command line."""
     parser = argparse.ArgumentParser()
-    recipes.add_arguments(parser)
+    settings.add_arguments(parser)
     words = shlex.split(line)
     assert words[:2] == ["python", "training.py"]
     return recipes.from_arguments(parser.parse_args(words[2:]))

@@ -222,6 +222,6 @@ def test_attention_over_http_is_that_of_the_layer_where_there_is_one(system):
     signals = np.array(told["processed"], "float32")
     features = np.zeros((len(signals), len(card.feature_names)), "float32")  # they change no attention
     attention = models.attention_of(model).predict_on_batch(as_inputs(signals, features))
-    expected = attention.mean(axis=(1, 2)) if recipes.from_json(card.config).model == "segment_attention" else attention
+    expected = attention.mean(axis=(1, 2)) if card.config["model"] == "segment_attention" else attention
     np.testing.assert_allclose(told["attention"], expected.reshape(len(signals), -1), atol=1e-5)
     np.testing.assert_allclose(np.sum(told["attention"], axis=1), 1, atol=1e-5)

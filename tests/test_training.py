@@ -13,7 +13,8 @@ import card as cards
 import dataset
 import losses
 import metrics
-import recipes
+import optimizers
+import settings
 import training
 from inputs import Inputs, predict_rows
 
@@ -176,15 +177,15 @@ def test_a_fraction_of_the_data_is_a_fraction_of_the_patients(demo):
 
 
 def test_cosine_rises_to_the_learning_rate_in_its_first_fifth_and_falls_to_zero():
-    schedule = training.cosine(replace(TINY, learning_rate=1e-3, warmup=0.2), steps=100)
+    schedule = optimizers.cosine(replace(TINY, learning_rate=1e-3, warmup=0.2), steps=100)
     np.testing.assert_allclose([schedule(step) for step in (0, 10, 20, 60, 100)], [0, 5e-4, 1e-3, 5e-4, 0], atol=1e-9)
 
 
-@pytest.mark.parametrize("schedule", training.SCHEDULES)
-@pytest.mark.parametrize("optimizer", training.OPTIMIZERS)
+@pytest.mark.parametrize("schedule", optimizers.SCHEDULES)
+@pytest.mark.parametrize("optimizer", optimizers.OPTIMIZERS)
 def test_every_optimizer_takes_every_schedule(schedule, optimizer):
-    rate = training.SCHEDULES[schedule](TINY, 10)
-    made, variable = training.OPTIMIZERS[optimizer](TINY, rate), keras.Variable([1.0])
+    made = optimizers.build(replace(TINY, schedule=schedule, optimizer=optimizer), steps=10)
+    variable = keras.Variable([1.0])
     for _ in range(3):  # in the first, a warm-up has a rate of zero
         made.apply([np.ones(1, "float32")], [variable])
     assert float(variable[0]) < 1  # down the slope
@@ -228,5 +229,5 @@ def test_a_mistake_on_the_command_line_is_one_line_without_a_trace(tmp_path):
 
 def test_the_card_is_json_with_the_whole_config(trained):
     values = json.loads((trained / "model.json").read_text())
-    assert recipes.from_json(values["config"]) == TINY
+    assert settings.from_json(values["config"]) == TINY
     assert values["data"]["records"] == {"train": 48, "validation": 6, "test": 6}

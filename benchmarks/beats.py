@@ -2,14 +2,13 @@
 
     python benchmarks/beats.py --folder datasets/mitdb
 
-Prints tables and writes `results/beats.json`. The plain loop reads each record with wfdb and cuts its beats one by one.
-"As the loop", the reader cuts the same windows, and finds features of each beat; "all it can" is both leads, filtered,
-resampled and less the usual beat. All files are read once before the clock starts; a first start has no cache of ours.
-Run it on an idle machine.
+Prints tables and writes `results/beats.md` and `.json`. The plain loop reads each record with wfdb and cuts its beats
+one by one. "As the loop", the reader cuts the same windows, and finds features of each beat; "all it can" is both
+leads, filtered, resampled and less the usual beat. All files are read once before the clock starts; a first start has
+no cache of ours. Run it on an idle machine.
 """
 
 import argparse
-import json
 import os
 import sys
 import tempfile
@@ -17,9 +16,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import wfdb
+from throughput import ROOT, load_of_machine, write
 
-ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 import beats  # noqa: E402  they lie in the folder above
 import data_mitbih  # noqa: E402
@@ -34,19 +34,19 @@ def main():
     parser.add_argument("--folder", type=Path, default=ROOT / "datasets" / "mitdb", help="default: %(default)s")
     parser.add_argument("--steps", type=int, default=20, help="timed of each network (default: %(default)s)")
     arguments = parser.parse_args()
+    load = load_of_machine()
     with tempfile.TemporaryDirectory() as cache:
         os.environ["ECG_CACHE"] = cache
         reading = time_reading(arguments.folder)
         text = time_text(arguments.folder)
     networks = {name: beats_a_second(recipes.RECIPES[name], arguments.steps) for name in NETWORKS}
-    result = {"cores": os.cpu_count(), "seconds": reading, "seconds of text": text, "beats a second": networks}
     loop = reading["wfdb loop"]
-    print("\n".join(f"{name:40}{took:8.2f} s{loop / took:8.1f} times" for name, took in reading.items()))
-    print("\n".join(f"{name:40}{took:8.2f} s" for name, took in text.items()))
-    print("\n".join(f"{name:25}{json.dumps(speeds)}" for name, speeds in networks.items()))
-    path = ROOT / "results" / "beats.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
+    tables = (
+        [{"way": way, "seconds": took, "times the loop": loop / took} for way, took in reading.items()],
+        [{"text": what, "seconds": took} for what, took in text.items()],
+        [{"recipe": name} | speeds for name, speeds in networks.items()],
+    )
+    write("beats", load, arguments, *map(pd.DataFrame, tables))
 
 
 def time_reading(folder):
@@ -106,7 +106,10 @@ def beats_a_second(config, steps):
     model.compile("adam", "categorical_crossentropy", jit_compile=False)
     inputs = [signals, columns] if features else signals
     labels = np.eye(5)[rng.integers(0, 5, BATCH)]
-    work = {"train": lambda: model.train_on_batch(inputs, labels), "predict": lambda: model.predict_on_batch(inputs)}
+    work = {
+        "trained on, beats a second": lambda: model.train_on_batch(inputs, labels),
+        "predicted, beats a second": lambda: model.predict_on_batch(inputs),
+    }
     speeds = {}
     for name, step in work.items():
         step()  # traces and allocates

@@ -1,11 +1,12 @@
 """How long reading records takes: wfdb in a loop, a first start, a second start; and how much memory an epoch takes.
 
-python benchmarks/loading.py --folder datasets/ptbxl --records 2000
+    python benchmarks/loading.py --folder datasets/ptbxl --records 2000
+
+Prints tables and writes `results/loading.md` and `.json`.
 """
 
 import argparse
 import json
-import os
 import resource
 import subprocess
 import sys
@@ -14,9 +15,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import wfdb
+from throughput import ROOT, load_of_machine, write
 
-ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
 import records  # noqa: E402  it lies in the folder above
 
@@ -33,14 +35,16 @@ def main():
     if arguments.epoch:
         print(json.dumps(draw_epoch(arguments.folder, names, arguments.epoch)))
         return
-    result = {"cores": os.cpu_count(), "records": min(arguments.records, len(names))}
+    load, timed = load_of_machine(), names[: arguments.records]
     with tempfile.TemporaryDirectory() as cache:
-        result |= {"seconds": time_reading(arguments.folder, names[: arguments.records], cache)}
-        result |= {"epoch": measure_epoch(arguments.folder, names, cache)}
-    report(result)
-    path = ROOT / "results" / "loading.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(result, indent=2) + "\n")
+        reading = time_reading(arguments.folder, timed, cache)
+        epoch = measure_epoch(arguments.folder, names, cache)
+    loop = reading["wfdb.rdsamp loop"]
+    rows = [
+        {"way": way, "records": len(timed), "seconds": took, "times the loop": loop / took}
+        for way, took in reading.items()
+    ]
+    write("loading", load, arguments, pd.DataFrame(rows), pd.DataFrame([epoch]))
 
 
 def names_in(folder):
@@ -83,7 +87,7 @@ def measure_epoch(folder, names, cache):
     built = seconds(lambda: records.read(folder, names, cache))
     command = [sys.executable, __file__, "--folder", str(folder), "--epoch", cache]
     output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
-    return {"records": len(names), "first start": built} | json.loads(output)
+    return {"records": len(names), "first start, s": built} | json.loads(output)
 
 
 def draw_epoch(folder, names, cache):
@@ -102,22 +106,11 @@ def draw_epoch(folder, names, cache):
         "of it imports MB": before,
         "samples in float32 MB": np.prod(signals.shape) * 4 / 1e6,
     }
-    return {"second start": opened, "epoch": drawn} | memory
+    return {"second start, s": opened, "epoch, s": drawn} | memory
 
 
 def peak_memory():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 * (1 if sys.platform == "linux" else 1e-3)
-
-
-def report(result):
-    loop = result["seconds"]["wfdb.rdsamp loop"]
-    print(f"{result['records']:,} records on {result['cores']} cores")
-    print(f"{'':30}{'seconds':>10}{'records/s':>12}{'ratio':>8}")
-    for name, took in result["seconds"].items():
-        print(f"{name:30}{took:10.3f}{result['records'] / took:12,.0f}{loop / took:8.1f}")
-    print(f"\nall {result['epoch']['records']:,} records, an epoch of random batches of 64")
-    for name, value in list(result["epoch"].items())[1:]:
-        print(f"{name:30}{value:10,.2f}")
 
 
 if __name__ == "__main__":

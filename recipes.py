@@ -31,6 +31,17 @@ CROPS = replace(
 # Trained on all 71 statements too, of which the superclasses are made (Strodthoff et al. 2020 group afterwards).
 STATEMENTS = replace(CROPS, recipe="ptbxl-statements", fine_task="statements", augmentation=("mixup",))
 
+# The release trained on, a little, with what goes wrong at the bedside.
+ROBUST = replace(
+    CROPS,
+    recipe="ptbxl-robust",
+    start="saved_models/Final-ECG-Model.h5",
+    augmentation=("noise", "baseline-wander", "gain", "leads-unplugged"),
+    learning_rate=3e-4,
+    epochs=4,
+    patience=4,
+)
+
 
 def reference(model, filters, kernels, dropout=0.5):
     """The recipe of a network of the literature in its published sizes, trained as `ptbxl-crops` is, only longer."""
@@ -173,6 +184,7 @@ RECIPES = {
     "ptbxl": PTBXL,  # the published network and settings
     "ptbxl-crops": CROPS,
     "ptbxl-statements": STATEMENTS,
+    "ptbxl-robust": ROBUST,
     "resnet1d_wang": reference("resnet1d_wang", filters=(128,) * 3, kernels=(5,) * 3),
     "xresnet1d50": reference("xresnet1d50", filters=(64,) * 4, kernels=(5,) * 4),
     "xresnet1d101": reference("xresnet1d101", filters=(64,) * 4, kernels=(5,) * 4),

@@ -77,13 +77,7 @@ WANTED = [
         ("results/local-lead-attention-random/model.h5",),
         LOCAL,
     ),
-    Measured(
-        "`local-lead-attention`",
-        "MIT-BIH, inter-patient",
-        "beats-inter",
-        ("saved_models/local-lead-attention.h5",),
-        INTER,
-    ),
+    Measured("`local-lead-attention`", "MIT-BIH, inter-patient", "beats-inter", shipped("local-lead-attention"), INTER),
     Measured(
         "`segment-attention`",
         "MIT-BIH, random patients",
@@ -94,9 +88,16 @@ WANTED = [
     Measured("`segment-attention`", "MIT-BIH, inter-patient", "segments-inter", trained("segment-attention"), SEGMENTS),
     Measured(
         "`segment-attention-transfer`",
+        "MIT-BIH, random patients",
+        "segments-random",
+        trained("segments-transfer-random"),
+        SEGMENTS,
+    ),
+    Measured(
+        "`segment-attention-transfer`",
         "MIT-BIH, inter-patient",
         "segments-inter",
-        ("saved_models/segment-attention.h5", "results/segment-attention-transfer-1/model.h5"),
+        ("saved_models/segment-attention.h5", *trained("segment-attention-transfer")[1:]),
         SEGMENTS,
     ),
     Measured("`beat-tokens`", "MIT-BIH, random", "text-random", trained("beat-tokens-random"), TEXT),

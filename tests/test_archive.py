@@ -124,6 +124,7 @@ def stop_in_the_middle(model, folder):
     return parts
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_goes_on_with_the_parts_that_are_missing(folder, model, monkeypatch):
     whole = run(model, folder)
     folder.with_name("t.csv").unlink()

@@ -17,6 +17,7 @@ from tiny_runs import ROOT
 import predict
 
 pytest.importorskip("ray", reason="needs pip install -r requirements-apps.txt")
+pytestmark = pytest.mark.slow
 COUNT = 40
 SECONDS = 240  # then a run is stopped: starting a cluster takes a while on a busy machine
 

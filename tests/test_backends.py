@@ -23,6 +23,7 @@ def run(backend, folder):
         return dict(told)
 
 
+@pytest.mark.slow
 def test_backends_agree_on_the_first_loss_and_open_each_others_files(tmp_path):
     there = [name for name, module in BACKENDS.items() if importlib.util.find_spec(module)]
     if len(there) < 2:

@@ -114,6 +114,7 @@ def interrupt_the_second(self, epoch, logs=None):
         raise KeyboardInterrupt
 
 
+@pytest.mark.slow
 def test_cross_validation_scores_every_patient_once_and_never_the_test_split(small_demo, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(evaluate, "READINGS", tmp_path / "readings.csv")
     settings = {"dataset": "demo", "recipe": "demo", "filters": [4], "kernels": [3], "lstm_units": 3, "epochs": 1}

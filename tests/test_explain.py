@@ -123,9 +123,6 @@ def test_attention_is_drawn_where_it_is_more_than_evenly_spread(monkeypatch):
     monkeypatch.setattr(explain, "relevance", lambda *given: values)
     monkeypatch.setattr(explain, "blurred", lambda values, sampling_rate: values)
     inputs = type("Inputs", (), {"card": CARD})
-    drawn = {
-        method: explain.values_of(None, inputs, [0, 1], 0, explain.arguments(["model.h5", "r", "--method", method]))
-        for method in explain.METHODS
-    }
+    drawn = {method: explain.values_of(None, inputs, [0, 1], 0, method) for method in explain.METHODS}
     assert drawn["attention"][0].ravel().tolist() == [0, 0, 2, 0]
     assert drawn["grad-cam"] is values

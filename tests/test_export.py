@@ -151,6 +151,7 @@ def command(path, *flags, **environment):
     return subprocess.run(words, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.slow
 def test_whatever_the_backend_and_without_the_dataset_an_ensemble_is_exported(saved, tmp_path):
     path = tmp_path / "both.json"
     cards.write(path, cards.ensemble(path, saved))

@@ -150,6 +150,7 @@ def together(folder, ports):
     return [(run.communicate()[0], run.returncode) for run in runs]
 
 
+@pytest.mark.slow
 def test_two_hosts_train_as_one_and_the_first_one_writes(tmp_path, ports):
     pytest.importorskip("jax")
     for output, status in together(tmp_path, ports):

@@ -97,6 +97,7 @@ def test_a_step_from_probabilities_of_exactly_zero_and_one_leaves_finite_weights
     assert np.isfinite(layer.get_weights()[0]).all()
 
 
+@pytest.mark.slow
 def test_all_of_this_holds_on_the_jax_backend():
     pytest.importorskip("jax")
     if keras.backend.backend() == "jax":

@@ -9,13 +9,21 @@ import numpy as np
 import pandas as pd
 import pytest
 from tiny_formulas import failing, slow
-from tiny_search import SPACE, plan, run, run_lightly, wait_for
+from tiny_search import SPACE, call_here, plan, run, run_lightly, wait_for
 
 import oracles
 import processes
 import recipes
 import search
 import trials
+
+CALL_APART = processes.call
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch):
+    """Trials in this process, but for those that are killed."""
+    monkeypatch.setattr(processes, "call", call_here)
 
 
 def calls(folder):
@@ -77,7 +85,8 @@ def test_hyperband_trains_few_epochs_first_and_the_best_for_longer(tmp_path):
     assert again["score"] == rows[rows["epochs"] == 2]["score"].max()
 
 
-def test_a_trial_that_fails_is_marked_with_its_reason_and_the_search_goes_on(tmp_path):
+def test_a_trial_that_fails_is_marked_with_its_reason_and_the_search_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(processes, "call", CALL_APART)
     rows = run(plan(tmp_path, failing, tuner="grid", trials=6)).table()
     assert rows["status"].tolist() == ["failed"] * 4 + ["finished"] * 2
     assert rows["error"][0] == "FloatingPointError: the loss became nan"

@@ -91,6 +91,7 @@ def assert_same_run(folder, other):
         np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.slow
 def test_after_kill_9_resume_ends_at_the_same_bits_as_the_uninterrupted_run(straight, tmp_path):
     run = command(tmp_path)
     while not (tmp_path / "log.csv").exists() or len(pd.read_csv(tmp_path / "log.csv")) < 2:
@@ -101,6 +102,7 @@ def test_after_kill_9_resume_ends_at_the_same_bits_as_the_uninterrupted_run(stra
     assert_same_run(tmp_path, straight)
 
 
+@pytest.mark.slow
 def test_the_run_of_a_card_ends_at_the_same_bits_again(straight, tmp_path):
     output = output_of(process(tmp_path, "--from-card", str(straight / "model.json")))
     assert_same_run(tmp_path, straight)

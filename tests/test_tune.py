@@ -37,8 +37,9 @@ TINY = [
 
 @pytest.fixture
 def by_formula(monkeypatch):
-    """Trials that are not trained."""
+    """Trials that are not trained, in this process."""
     monkeypatch.setattr(search, "train", tiny_formulas.formula)
+    monkeypatch.setattr(processes, "call", tiny_search.call_here)
 
 
 @pytest.fixture
@@ -137,6 +138,7 @@ def train_with_test_split(words):
     training.main(words)
 
 
+@pytest.mark.slow
 def test_a_search_reads_no_test_split_and_its_last_line_trains_the_best_trial_to_the_same_score(
     tmp_path, capsys, alone, monkeypatch
 ):
@@ -203,6 +205,7 @@ def test_ctrl_c_reports_the_best_so_far_and_the_same_command_goes_on(tmp_path, b
     assert len(list(tmp_path.rglob("called-*"))) == 4
 
 
+@pytest.mark.slow
 def test_of_two_workers_one_is_killed_and_the_other_tries_its_trial_again(tmp_path, alone, capsys, monkeypatch):
     monkeypatch.setattr(search, "train", tiny_formulas.slow)
     monkeypatch.setattr(search, "work_for", tiny_search.work_lightly)

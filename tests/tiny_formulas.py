@@ -15,7 +15,7 @@ def read(*_):
 def formula(config, read, folder):
     """The best learning rate is 1e-3; each call that comes to its end leaves a file."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name in (f"called-{os.getpid()}.txt", "model.h5", "state.npz", "log.csv"):
+    for name in (f"called-{time.monotonic_ns()}.txt", "model.h5", "state.npz", "log.csv"):
         (folder / name).touch()
     return 1 - abs(config.learning_rate - 1e-3) - config.lstm_units / 1e6 + config.seed / 1e3, config.epochs
 

@@ -26,6 +26,14 @@ def run(plan):
     return oracle
 
 
+def call_here(function, *arguments, beat=None):
+    """Like `processes.call`, but in this process, which is quicker."""
+    try:
+        return function(*arguments)
+    except Exception as error:
+        raise processes.Failed(repr(error)) from error
+
+
 def run_lightly(plan):
     """Like `run`, in a process of its own: what it starts in turn needs no Keras, and begins sooner without it."""
     processes.CONTEXT.set_forkserver_preload(["recipes"])

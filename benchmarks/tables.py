@@ -3,7 +3,7 @@
 Between `<!-- FILE table 2 -->` and `<!-- end -->` goes the second table of FILE, a Markdown file that a command wrote;
 where it is not at hand, what stands there stays. First two are made from the `metrics.json` of evaluations:
 `results/systems.md` has a row for each published system and protocol, `results/leak.md` one for each system of beats
-with both protocols side by side.
+with both protocols side by side. `results/searched.md` says what cards tell of fold 9.
 """
 
 import json
@@ -17,7 +17,8 @@ import pandas as pd
 
 ROOT = Path(__file__).parent.parent
 sys.path.insert(0, str(ROOT))
-import report  # noqa: E402  they lie in the folder above
+import card as cards  # noqa: E402  they lie in the folder above
+import report  # noqa: E402
 import writing  # noqa: E402
 
 MARKED = re.compile(r"(<!-- (\S+) table (\d+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -117,12 +118,14 @@ WANTED = [
 ]
 
 
+SEARCHED = ("results/search-0/model.h5", "results/search-12/model.h5", "saved_models/Final-ECG-Model.h5")
 LEAK = ("accuracy", "macro_f1", "macro_auc", "SVEB F1", "VEB F1", "N, S, V macro F1")  # of beats, by both protocols
 
 
 def main():
     write_table("systems", [row for wanted in WANTED for row in rows_of(wanted)])
     write_table("leak", [*leaks()])
+    write_table("searched", [*searched()])
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         with writing.whole(path) as temporary:
             temporary.write_text(MARKED.sub(filled, path.read_text()))
@@ -156,6 +159,14 @@ def leaks():
             found = [{name: scored(result, one.models[0], name)[0] for name in LEAK} for result, one in pairs]
             shown = {NAMES.get(name, name): " → ".join(report.number(one[name], 3) for one in found) for name in LEAK}
             yield {"system": wanted.system} | shown
+
+
+def searched():
+    """A row for the release and each network of the search that was trained on all patients, on validation."""
+    for name in SEARCHED:
+        card = cards.read(ROOT / name)
+        scores = {NAMES.get(score, score): report.number(card.scores["validation"][score]) for score in PTBXL}
+        yield {"model": name, "epochs": len(card.log)} | scores
 
 
 def rows_of(wanted):

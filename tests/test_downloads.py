@@ -1,3 +1,5 @@
+"""Published files arrive whole, are checked, and are not fetched twice."""
+
 import hashlib
 import threading
 from functools import partial

@@ -1,3 +1,5 @@
+"""The sample cache: built once, whole or not at all, and never taken for what it is not."""
+
 import errno
 import json
 import multiprocessing
@@ -148,9 +150,6 @@ def test_half_a_cache_is_none(folder, suffix):
     assert records.read(folder, NAMES).signals[:].tolist() == expected.tolist()
 
 
-# Broken records
-
-
 def test_broken_records_are_listed_with_the_way_out(folder):
     (folder / "part/a.dat").unlink()
     write(folder, "part/b", [[1, 2]] * 3)
@@ -222,9 +221,6 @@ def test_no_names_or_one_twice_is_an_error(folder, names):
 def test_a_missing_folder_is_named(tmp_path):
     with pytest.raises(FileNotFoundError, match="no folder .*nowhere"):
         records.read(tmp_path / "nowhere", NAMES)
-
-
-# Full disks, killed and concurrent builds
 
 
 class FullDisk:

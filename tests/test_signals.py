@@ -1,3 +1,5 @@
+"""Signals are millivolts of what is indexed, however it is indexed."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""One record, read and checked against its own header; and many, by workers."""
+
 import numpy as np
 import pytest
 import wfdb

@@ -93,6 +93,12 @@ WORDS = {
         PTBXL_USE,
         PTBXL_LIMITS,
     ),
+    "ptbxl-robust": Words(
+        "robust-test",
+        "The release, trained on for four epochs with lost plugs, wrong gains, noise and wander.",
+        f"{PTBXL_USE} For recordings whose leads or gain cannot be relied on; on whole ones the release is better.",
+        PTBXL_LIMITS,
+    ),
     "resnet1d_wang": Words(
         "ptbxl-table", "A reference: the residual network of Wang et al. (2017).", PTBXL_USE, PTBXL_LIMITS
     ),
@@ -104,8 +110,8 @@ WORDS = {
     ),
     "cnn-lstm-context": Words(
         "beats-inter",
-        "Convolutions and a bidirectional LSTM over a beat in both leads, with what tells it from the patient's usual "
-        "beat.",
+        "Convolutions and a bidirectional LSTM over beats of one lead less the patient's usual one, "
+        "with features of the rhythm.",
         BEATS_USE,
         BEATS_LIMITS,
     ),

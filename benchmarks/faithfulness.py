@@ -28,18 +28,19 @@ from inputs import Inputs, Recorded  # noqa: E402
 
 MODELS = ("Final-ECG-Model", "resnet1d_wang", "xresnet1d50", "transformer")
 MODELS += ("cnn-lstm-context", "local-lead-attention", "segment-attention", "beat-tokens")
+RESULTS = ROOT / "results" / "faithfulness.json"
 APART = 5  # beats: more than a beat's neighbours that any model reads
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("models", type=Path, nargs="*", help="default: those in saved_models")
+    parser.add_argument("models", type=Path, nargs="*", help="whose rows are made anew; default: all that are shipped")
     parser.add_argument("--records", type=int, default=200, help="of each model (default: %(default)s)")
     recipes.add_data_arguments(parser)
     options = parser.parse_args()
-    rows = []
+    rows = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
     for path in options.models or [ROOT / "saved_models" / f"{name}.h5" for name in MODELS]:
-        rows += measure(path, options)
+        rows = [row for row in rows if row["model"] != path.stem] + measure(path, options)
         table = write(rows)
     print(table)
 
@@ -90,13 +91,12 @@ def row(path, method, fallen, draws):
 
 def write(rows):
     """Write the rows as JSON and as a table in Markdown; returns that."""
-    folder = ROOT / "results"
-    with writing.whole(folder / "faithfulness.json") as temporary:
+    with writing.whole(RESULTS) as temporary:
         temporary.write_text(json.dumps(rows, indent=1) + "\n")
     table = pd.DataFrame(rows)
     table["interval"] = [f"{low:.3f} to {high:.3f}" for low, high in table["interval"]]
     table = table.map(lambda value: f"{value:.3f}" if isinstance(value, float) else value)
-    with writing.whole(folder / "faithfulness.md") as temporary:
+    with writing.whole(RESULTS.with_suffix(".md")) as temporary:
         temporary.write_text(report.markdown(table) + "\n")
     return report.markdown(table)
 

@@ -204,7 +204,8 @@ def clock(seconds):
 
 def choose_explanation(reading, rows, methods):
     """The method of an explanation, or "nothing", and the number of the class."""
-    method = st.selectbox("Laid over the ECG", ("nothing", *methods), min(1, len(methods)), format_func=str.capitalize)
+    # The last is integrated gradients, which measurements found the most faithful.
+    method = st.selectbox("Laid over the ECG", ("nothing", *methods), len(methods), format_func=str.capitalize)
     shown = reading.probabilities if reading.parts is None else reading.probabilities[rows]
     likely = shown.argmax(axis=1).max(initial=0) if reading.has_beats else shown[0].argmax()
     classes = reading.card.classes

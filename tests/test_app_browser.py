@@ -91,7 +91,7 @@ def test_a_demo_recording_shows_probabilities_meaning_and_explanation(page):
     choose(page, "Synthetic recording", "Infarction (MI)")
     page.get_by_text("no diagnosis may rest on it").wait_for()
     page.get_by_text("Part of the heart muscle seems to have been without blood").wait_for()
-    page.get_by_text("attended to more than evenly").wait_for()
+    page.get_by_text("speaks for MI; orange: speaks against MI").wait_for()
     assert page.locator(".js-plotly-plot").first.locator(".bartext").count() == 5
     picture(page, "app-record.png")
     page.get_by_text("what it reads, scores, limits").click()

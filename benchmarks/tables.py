@@ -3,7 +3,7 @@
 Between `<!-- FILE table 2 -->` and `<!-- end -->` goes the second table of FILE, a Markdown file that a command wrote;
 where it is not at hand, what stands there stays. First two are made from the `metrics.json` of evaluations:
 `results/systems.md` has a row for each published system and protocol, `results/leak.md` one for each system of beats
-with both protocols side by side. `results/searched.md` says what cards tell of fold 9.
+with both protocols side by side. `results/validation.md` has what cards tell of PTB-XL's fold 9.
 """
 
 import json
@@ -118,14 +118,16 @@ WANTED = [
 ]
 
 
-SEARCHED = ("results/search-0/model.h5", "results/search-12/model.h5", "saved_models/Final-ECG-Model.h5")
+VALIDATED = [f"results/{name}/model.h5" for name in ("ptbxl", "inception_time", "search-0", "search-12")]
+VALIDATED += [f"saved_models/{name}.h5" for name in ("Final-ECG-Model", "ptbxl-statements", "ptbxl-robust")]
+VALIDATED += [f"saved_models/{name}.h5" for name in ("resnet1d_wang", "xresnet1d50", "transformer")]
 LEAK = ("accuracy", "macro_f1", "macro_auc", "SVEB F1", "VEB F1", "N, S, V macro F1")  # of beats, by both protocols
 
 
 def main():
     write_table("systems", [row for wanted in WANTED for row in rows_of(wanted)])
     write_table("leak", [*leaks()])
-    write_table("searched", [*searched()])
+    write_table("validation", [*validated()])
     for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
         with writing.whole(path) as temporary:
             temporary.write_text(MARKED.sub(filled, path.read_text()))
@@ -161,12 +163,13 @@ def leaks():
             yield {"system": wanted.system} | shown
 
 
-def searched():
-    """A row for the release and each network of the search that was trained on all patients, on validation."""
-    for name in SEARCHED:
-        card = cards.read(ROOT / name)
+def validated():
+    """A row for each network of PTB-XL with its scores on validation data, the best first."""
+    paths = [path for path in map(ROOT.joinpath, VALIDATED) if path.exists()]
+    for path in sorted(paths, key=lambda path: -cards.read(path).scores["validation"]["macro_auc"]):
+        card = cards.read(path)
         scores = {NAMES.get(score, score): report.number(card.scores["validation"][score]) for score in PTBXL}
-        yield {"model": name, "epochs": len(card.log)} | scores
+        yield {"model": path.relative_to(ROOT), "epochs": len(card.log)} | scores
 
 
 def rows_of(wanted):

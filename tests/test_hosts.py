@@ -95,6 +95,7 @@ def test_another_backend_than_jax_is_refused(monkeypatch):
 
 
 def test_a_host_alone_is_the_first_of_one_and_predicts_all_rows(jax_backend):
+    pytest.importorskip("jax")
     assert hosts.places_of([], 0) == []
     with hosts.together([], 0, {}):
         assert hosts.place() == (0, 1)

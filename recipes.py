@@ -110,7 +110,7 @@ LOCAL_LEAD_ATTENTION = replace(
     sampling_rate=360.0,
     leads=("MLII/V5", "other"),
     deviation=None,
-    # Without the rhythm's mean, quantiles and irregularity, which cost it macro AUC on validation.
+    # Without the rhythm's mean, quantiles and irregularity: no better with them on validation.
     features=(
         "RR before / usual",
         "RR before / mean of",

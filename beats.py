@@ -41,10 +41,16 @@ FAR = 20.0  # usual differences; more says no more
 FAINT = 0.005  # mV; differences under this are noise
 LOCAL = 10  # RR intervals of the local mean
 NEARBY = 41  # RR intervals of which quantiles and the irregularity are: about half a minute
+FEW, MANY = 11, 301  # RR intervals, where half a minute is too long or too short
+ALIKE = 0.2  # 1 - correlation, under which a beat has the shape of the usual one
+SAME = 0.05  # share of an interval by which the next one may differ and still be as long
 PAST = 64  # beats that say what is usual, looking only back: about a minute
 RENEWED = 16  # after so many beats, looking only back, is what is usual found anew
 POINTS = 128  # of a window before its wavelet transform: so many coefficients at any sampling rate
 LEVELS = 4
+
+UNLIKE = "1 - correlation with the usual beat"
+DIFFERENCES = tuple(f"difference in fifth {number} (log of usual)" for number in range(1, 6))
 
 
 def find(signal, sampling_rate):
@@ -94,8 +100,9 @@ def features(signals, peaks, sampling_rate, causal=False):
         causal: look only back, for live use: nothing about later beats, and what is usual is that of up to PAST
             beats before, found anew every RENEWED beats.
     """
-    rhythm = _rhythm(np.asarray(peaks) / sampling_rate, causal)
-    shape = np.stack(list(_shape(signals, causal).values()), axis=-1)
+    shape = _shape(signals, causal)
+    rhythm = _rhythm(np.asarray(peaks) / sampling_rate, shape[UNLIKE][:, 0] < ALIKE, causal)
+    shape = np.stack(list(shape.values()), axis=-1)
     columns = np.column_stack([*rhythm.values(), shape.reshape(len(shape), shape.shape[1] * shape.shape[2])])
     return np.where(np.isfinite(columns), columns, np.nan).astype("float32")
 
@@ -114,14 +121,19 @@ def deviations(signals, causal=False):
 def feature_names(leads, causal=False):
     """Names, with units, of the columns of `features`: those of the rhythm, then those of each lead."""
     one_beat = np.zeros((1, 2, 1), "float32")
-    return (*_rhythm(np.zeros(1), causal), *(f"{lead} {name}" for lead in leads for name in _shape(one_beat, causal)))
+    rhythm = _rhythm(np.zeros(1), np.zeros(1, bool), causal)
+    return (*rhythm, *(f"{lead} {name}" for lead in leads for name in _shape(one_beat, causal)))
 
 
 @np.errstate(divide="ignore", invalid="ignore")
-def _rhythm(times, causal):
-    """Features of the RR intervals, of R-peaks in seconds `(beats,)`: name -> `(beats,)`."""
+def _rhythm(times, alike, causal):
+    """Features of the RR intervals: name -> `(beats,)`.
+
+    Args:
+        times: of R-peaks, in seconds `(beats,)`. alike: whether a beat has the usual shape `(beats,)`.
+    """
     before = np.diff(times, prepend=np.nan)
-    before[before > GAP] = np.nan
+    before[(before > GAP) | (before <= 0)] = np.nan
     usual = _usual(before, causal)
     local = _local_mean(before, *((LOCAL, 0) if causal else (LOCAL // 2, LOCAL // 2)))
     overall = _local_mean(before, len(times), 0 if causal else len(times))
@@ -150,6 +162,39 @@ def _rhythm(times, causal):
             "RR after / RR before": after / before,
             "RR after - usual RR (usual differences)": _unusual(after, usual, causal),
         }
+    return columns | _context(before, alike, causal)
+
+
+def _context(before, alike, causal):
+    """Logarithms of ratios between RR intervals `(beats,)` that stand near each other: name -> `(beats,)`.
+
+    Which interval is long for a patient is asked of those between beats of the usual shape alone: the pause after a
+    ventricular beat is not. How many are as long as the one before tells fibrillation from early beats in runs.
+    """
+    logs = np.log(before)
+    between_alike = np.where(alike & np.append(False, alike[:-1]), logs, np.nan)
+    changes = np.abs(np.diff(logs, prepend=np.nan))
+    nearby = _nearby(logs, causal)
+    middle = nearby.median().to_numpy()
+    columns = {
+        f"log RR before / {kind} of {count} RR of usual beats": logs - _nearby(between_alike, causal, count).quantile(q)
+        for count in (NEARBY, MANY)
+        for kind, q in (("short", 0.1), ("median", 0.5), ("long", 0.9))
+    }
+    columns |= {
+        f"log spread of {NEARBY} RR": nearby.std(),
+        f"log spread of {FEW} RR": _nearby(logs, causal, FEW).std(),
+        f"log spread of the middle half of {NEARBY} RR": nearby.quantile(0.75) - nearby.quantile(0.25),
+        f"log RR: share of {NEARBY} as the one before": _share_under(SAME, changes, causal, NEARBY),
+        f"log RR: share of {FEW} about as the one before": _share_under(2 * SAME, changes, causal, FEW),
+        "log RR one beat earlier / median RR": _of_beat(logs, -1) - middle,
+        "log RR two beats earlier / median RR": _of_beat(logs, -2) - middle,
+        "log RR one beat earlier / RR before": _of_beat(logs, -1) - logs,
+        "log RR one / two beats earlier": _of_beat(logs, -1) - _of_beat(logs, -2),
+    }
+    if not causal:
+        columns["log RR one beat later / median RR"] = _of_beat(logs, 2) - middle
+        columns["log RR after / RR one beat later"] = _of_beat(logs, 1) - _of_beat(logs, 2)
     return columns
 
 
@@ -162,10 +207,8 @@ def _unusual(intervals, usual, causal):
 
 
 def _of_beat(values, later):
-    """For each beat, the value `(beats,)` of the beat that comes `later` beats after it; NaN where there is none."""
-    places = np.arange(len(values)) + later
-    inside = (places >= 0) & (places < len(values))
-    return np.where(inside, values[places * inside], np.nan)
+    """For each beat, what `values` `(beats, ...)` has of the beat that comes `later` beats after it; NaN of none."""
+    return pd.DataFrame(values).shift(-later).to_numpy().reshape(np.shape(values))
 
 
 def _local_mean(before, back, ahead):
@@ -176,9 +219,14 @@ def _local_mean(before, back, ahead):
     return (total[last] - total[first]) / (count[last] - count[first])
 
 
-def _nearby(values, causal):
-    """For each beat the known ones among NEARBY `values` `(beats,)`: around it, or up to it, for statistics of them."""
-    return pd.Series(values).rolling(NEARBY, center=not causal, min_periods=1)
+def _nearby(values, causal, count=NEARBY):
+    """For each beat the known ones of `count` `values` `(beats,)`: around it, or up to it, for statistics of them."""
+    return pd.Series(values).rolling(count, center=not causal, min_periods=1)
+
+
+def _share_under(limit, values, causal, count):
+    """For each beat the share of `count` nearby `values` `(beats,)` under `limit`, of those that are known."""
+    return _nearby(np.where(np.isnan(values), np.nan, values < limit), causal, count).mean()
 
 
 @np.errstate(divide="ignore", invalid="ignore")
@@ -193,12 +241,15 @@ def _shape(signals, causal):
         "standard deviation (mV)": deviation,
         "RMS (mV)": _root_mean_square(signals),
         "peak to peak (mV)": np.ptp(signals, axis=1),
-        "1 - correlation with the usual beat": 1 - likeness,
+        UNLIKE: 1 - likeness,
         "difference from the usual beat (mV, RMS)": _root_mean_square(centred - usual),
     }
+    columns |= dict(zip(DIFFERENCES, _by_fifths(centred - usual, causal), strict=True))
+    neighbours = {"beat before": -1} if causal else {"beat before": -1, "beat after": 1}
     columns |= {
-        f"difference in fifth {i} (log of usual)": value
-        for i, value in enumerate(_by_fifths(centred - usual, causal), 1)
+        f"{which}: {name}": _of_beat(columns[name], later)
+        for name in (UNLIKE, *DIFFERENCES[1:3])
+        for which, later in neighbours.items()
     }
     columns |= {f"wavelet {i + 1}, slow (mV)": approximation[:, i] for i in range(approximation.shape[1])}
     columns |= {f"wavelets of level {LEVELS - i} (mV, RMS)": _root_mean_square(part) for i, part in enumerate(details)}

@@ -87,7 +87,8 @@ def follow_and_classify(config, x, features, head):
 def classify(config, x, features, head):
     """From a vector of each record, with its age and sex if there are any, to probabilities."""
     if features is not None:
-        features = layers.Dense(config.metadata_units, activation="relu")(features)
+        for _ in range(config.metadata_layers):
+            features = layers.Dense(config.metadata_units, activation="relu")(features)
         x = layers.Concatenate()([x, features])
     x = layers.Dense(config.combined_units, activation="relu")(x)
     return head(layers.Dropout(config.dropout)(x))

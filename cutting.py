@@ -85,10 +85,22 @@ def cut_beats(record, peaks, cutting):
     Args:
         peaks: their R-peaks, in samples of the record.
     """
-    rate = record.layout.sampling_rate
-    places = np.round(np.asarray(peaks) * (cutting.sampling_rate / rate)).astype(int)
-    signals = beats.windows(signals_of(record, cutting), places, *cutting.window_samples())
-    features = beats.features(signals, peaks, rate, cutting.causal)
+    return compare_beats(windows_of(record, peaks, cutting), peaks, record.layout.sampling_rate, cutting)
+
+
+def windows_of(record, peaks, cutting):
+    """Windows `(beats, samples, leads)` in millivolt around R-peaks, in samples of a whole Record."""
+    places = np.round(np.asarray(peaks) * (cutting.sampling_rate / record.layout.sampling_rate)).astype(int)
+    return beats.windows(signals_of(record, cutting), places, *cutting.window_samples())
+
+
+def compare_beats(signals, peaks, sampling_rate, cutting):
+    """Windows of all beats of a recording, or their deviations, and the features of the beats among each other.
+
+    Args:
+        peaks: their R-peaks, in samples at `sampling_rate`.
+    """
+    features = beats.features(signals, peaks, sampling_rate, cutting.causal)
     return beats.deviations(signals, cutting.causal) if cutting.deviation else signals, features
 
 

@@ -18,6 +18,7 @@ from tqdm import tqdm
 import beats
 import cutting
 import downloads
+import rhythms as other_rhythms
 import wfdb_files
 import writing
 from dataset import Dataset, spread
@@ -29,7 +30,7 @@ EXTENSIONS = ("hea", "dat", "atr")
 PACED = ("102", "104", "107", "217")
 LEFT_OUT = {"inter-patient": (*PACED, *beats.SAME_PATIENT.values()), "random": ()}  # by protocol
 RECORDS = sorted(sum(beats.INTER_PATIENT.values(), LEFT_OUT["inter-patient"]))
-FORMAT = 4  # of the cache: raise it whenever what is cut from a recording changes
+FORMAT = 5  # of the cache: raise it whenever what is cut from a recording changes
 
 
 def load(
@@ -42,6 +43,7 @@ def load(
     band=(),
     causal=False,
     deviation=False,
+    rhythms=0,
     download=False,
     skip_broken=False,
 ):
@@ -64,6 +66,8 @@ def load(
         band: lowest and highest frequency, in hertz, of a band-pass over whole recordings; () for none.
         causal: features look only back, and so does `deviation`.
         deviation: beats are what they differ by from their recording's usual beat, without a unit.
+        rhythms: from each training recording make so many of each of `rhythms.RHYTHMS`, to train on as well; their
+            rows have a number in column `rhythm`, where those of recorded beats have 0.
         download: fetch what is missing from PhysioNet first.
         skip_broken: leave out records that are damaged or lack a lead, instead of stopping.
 
@@ -73,6 +77,8 @@ def load(
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"no protocol {protocol!r}; there are: {', '.join(PROTOCOLS)}")
+    if rhythms and (task != "beats" or protocol == "random"):
+        raise ValueError(f"rhythms are made of the beats of training patients: not for {task}, protocol {protocol}")
     options = cutting.Cutting(
         task, float(sampling_rate), tuple(leads), tuple(window), tuple(band), causal, deviation
     ).checked()
@@ -80,13 +86,14 @@ def load(
         downloads.fetch(URL, folder, [f"{name}.{extension}" for name in RECORDS for extension in EXTENSIONS])
     present = find(folder)
     names = [name for name in present if name not in LEFT_OUT[protocol]]
-    cuts, broken = cut_all(folder, names, options)
+    cuts, broken = cut_all(folder, names, options, rhythms)
     if not cuts or broken and not skip_broken:
         raise ValueError(complaint(folder, protocol, names, broken))
     classes, rows = join(cuts, "classes"), pd.DataFrame(join(cuts, "rows"))
     rows.insert(0, "name", np.repeat(list(cuts), [len(cut["rows"]) for cut in cuts.values()]))
     patients = rows["name"].replace(beats.SAME_PATIENT).astype(int).to_numpy()
     single_beats = task == "beats"
+    made = rows["rhythm"].to_numpy() if single_beats else np.zeros(len(rows), int)
     return Dataset(
         signals=join(cuts, "signals"),
         labels=np.eye(len(TASKS[task]), dtype="float32")[classes],
@@ -95,7 +102,9 @@ def load(
         sampling_rate=sampling_rate,
         groups=patients,
         split=PROTOCOLS[protocol](rows["name"], classes, np.arange(len(rows)) if single_beats else patients),
-        records=rows,
+        records=rows.assign(
+            name=[f"{name} rhythm {n}" if n else name for name, n in zip(rows["name"], made, strict=True)]
+        ),
         features=join(cuts, "features"),
         feature_names=beats.feature_names(options.leads, options.causal) if single_beats else (),
         multilabel=False,
@@ -105,7 +114,7 @@ def load(
         source="MIT-BIH 1.0.0" if len(present) == len(RECORDS) else f"MIT-BIH in part ({len(present)} records)",
         licence="ODC-By 1.0",
         checksum=hashlib.sha256("".join(join(cuts, "checksum")).encode()).hexdigest(),
-        notes=tuple(notes_on(task, [name for name in present if name not in names], cuts, broken)),
+        notes=tuple(notes_on(task, [name for name in present if name not in names], cuts, broken, made)),
     )
 
 
@@ -132,14 +141,16 @@ def complaint(folder, protocol, names, broken):
     )
 
 
-def notes_on(task, others, cuts, broken):
+def notes_on(task, others, cuts, broken, made):
     """Lines for the person who trains."""
     if others:
         yield f"{len(others)} records left out by the protocol: {' '.join(others)} (paced, or a patient of the test)"
-    classes = join(cuts, "classes")
+    classes = join(cuts, "classes")[made == 0]
     counts = ", ".join(f"{np.sum(classes == i):,} {name}" for i, name in enumerate(TASKS[task]))
     left_out = {"beats": "annotations that are no beats (rhythm, noise, flutter waves)", "segments": "without a beat"}
     yield f"{counts}; left out: {sum(cut['left_out'] for cut in cuts.values()):,} {left_out[task]}"
+    if made.any():
+        yield f"and {np.sum(made > 0):,} beats of recordings made of training ones, in other rhythms"
     yield from (f"record {name} left out: {reason}" for name, reason in broken.items())
 
 
@@ -160,23 +171,24 @@ def at_random(names, classes, units):
     return np.select([place < 0.2, place < 0.28], ["test", "validation"], "train")
 
 
-def cut_all(folder, names, options):
+def cut_all(folder, names, options, rhythms=0):
     """What is cut from each record by name, and of the others what is wrong with them."""
     cache = Path(os.environ.get("ECG_CACHE") or Path(folder) / ".cache")
-    jobs = (delayed(cut_or_reason)(Path(folder), name, options, cache) for name in names)
+    made = dict.fromkeys(beats.INTER_PATIENT["train"], rhythms)
+    jobs = (delayed(cut_or_reason)(Path(folder), name, options, cache, made.get(name, 0)) for name in names)
     running = Parallel(-1, return_as="generator", prefer="threads")(jobs)
     results = dict(zip(names, tqdm(running, "reading records", len(names), delay=1), strict=True))
     broken = {name: result for name, result in results.items() if isinstance(result, str)}
     return {name: result for name, result in results.items() if name not in broken}, broken
 
 
-def cut_or_reason(folder, name, options, cache):
+def cut_or_reason(folder, name, options, cache, rhythms):
     """What is cut from a record, from the cache where it is there; or what is wrong with the record."""
-    path = cache / f"{name}-{fingerprint(folder, name, options)}.npz"
+    path = cache / f"{name}-{fingerprint(folder, name, (*options, rhythms))}.npz"
     cut = open_cut(path)
     if cut is None:
         try:
-            cut = cut_record(folder, name, options)
+            cut = cut_record(folder, name, options, rhythms)
         except (FileNotFoundError, ValueError) as error:
             return str(error)
         write_cut(path, cut)
@@ -215,7 +227,7 @@ def write_cut(path, cut):
         )
 
 
-def cut_record(folder, name, options):
+def cut_record(folder, name, options, rhythms=0):
     """Arrays by name: `signals`, `features`, `classes`, `rows` (a structured array), `left_out`, `checksum`."""
     record = wfdb_files.read_record(folder, name)
     samples, symbols = wfdb_files.read_annotations(folder, name, len(record.digital))
@@ -223,24 +235,31 @@ def cut_record(folder, name, options):
     if not np.isin(symbols, list(beats.AAMI)).any():
         raise ValueError(f"none of its {len(symbols):,} annotations is of a beat")
     checksum = np.array([f"{name} {hashlib.sha256(content).hexdigest()} "])
-    return LABELLED[options.task](record, samples, symbols, options) | {"checksum": checksum}
+    return LABELLED[options.task](record, samples, symbols, options, rhythms) | {"checksum": checksum}
 
 
-def label_beats(record, samples, symbols, options):
-    """A window, features and class for each beat."""
+def label_beats(record, samples, symbols, options, rhythms=0):
+    """A window, features and class for each beat, and for those of so many made recordings of each rhythm."""
     is_beat = np.isin(symbols, list(beats.AAMI))
     samples, symbols = samples[is_beat], symbols[is_beat]
-    signals, features = cutting.cut_beats(record, samples, options)
+    classes = np.array([beats.CLASSES.index(beats.AAMI[symbol]) for symbol in symbols])
+    windows, rate = cutting.windows_of(record, samples, options), record.layout.sampling_rate
+    recordings = [(np.arange(len(samples)), samples)]  # positions of beats, and R-peaks, in samples
+    recordings += [(order, np.round(rate * times).astype(int)) for order, times in other_rhythms.made(classes, rhythms)]
+    compared = [cutting.compare_beats(windows[order], peaks, rate, options) for order, peaks in recordings]
+    signals, features = map(np.concatenate, zip(*compared, strict=True))
+    numbers = np.repeat(np.arange(len(recordings)), [len(order) for order, _ in recordings])
+    order, peaks = map(np.concatenate, zip(*recordings, strict=True))
     return {
         "signals": signals,
         "features": features,
-        "classes": np.array([beats.CLASSES.index(beats.AAMI[symbol]) for symbol in symbols]),
-        "rows": np.rec.fromarrays([samples, symbols], names="sample,symbol"),
+        "classes": classes[order],
+        "rows": np.rec.fromarrays([peaks, symbols[order], numbers], names="sample,symbol,rhythm"),
         "left_out": np.sum(~is_beat),
     }
 
 
-def label_segments(record, samples, symbols, options):
+def label_segments(record, samples, symbols, options, rhythms=0):
     """Segments that have beats; abnormal where more than half of them are not N, so that ties are normal."""
     is_beat = np.isin(symbols, list(beats.AAMI))
     samples, symbols = samples[is_beat], symbols[is_beat]

@@ -110,7 +110,7 @@ class Dataset:
     def grouped_folds(self, count):
         """Yield `count` Datasets of the records that are not in the test split: each patient tests in one of them.
 
-        The next fold validates. Folds are alike in the rarest class of their records.
+        The next fold validates. Folds are alike in the rarest class of their records. Made recordings only train.
 
         Raises:
             ValueError: patients stand in several splits, or are too few.
@@ -118,6 +118,7 @@ class Dataset:
         if self.leaks_patients:
             raise ValueError(f"this protocol of {self.source} mixes patients: folds of patients need another one")
         rows = np.flatnonzero(self.split != "test")
+        recorded = self.records.get("rhythm", pd.Series(0, self.records.index)).to_numpy() == 0
         patients = len(set(self.groups[rows]))
         if patients < count:
             raise ValueError(f"{count} folds came, but there are {patients} patients to divide")
@@ -130,7 +131,8 @@ class Dataset:
             fold[members] = number
         for number in range(count):
             split = np.select([fold == number, fold == (number + 1) % count], ["test", "validation"], "train")
-            yield self.take(rows, split)
+            kept = (split == "train") | recorded[rows]
+            yield self.take(rows[kept], split[kept])
 
     def __str__(self):
         counts = " ".join(

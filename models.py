@@ -136,6 +136,8 @@ def build(config, samples, leads, classes, scales, multilabel=True, membership=N
     if "features" in scales:
         features = Input((len(scales["features"][0]),), name="features")
         scaled[1] = standardize(features, *scales["features"])
+        if config.feature_scaling == "quartiles":
+            scaled[1] = layers.Activation("tanh")(scaled[1])
     head = layers.Dense(classes, activation=HEADS[multilabel], dtype="float32", name="probabilities")
     if membership is not None:
         head = functools.partial(grouped, len(membership), classes)
@@ -166,12 +168,24 @@ def with_fine_classes(model):
     return Model(model.inputs, layers.Concatenate(dtype="float32")([model.output, fine]), name=model.name)
 
 
-def scales_of(signals, features):
-    """Mean and deviation of each lead of training signals `(records, samples, leads)` and of each feature."""
+def scales_of(signals, features, feature_scaling="deviation"):
+    """Mean and deviation of each lead of training signals `(records, samples, leads)`, and the scales of features."""
     scales = {"signals": (signals.mean((0, 1)), signals.std((0, 1)))}
     if features.shape[1]:
-        scales["features"] = (features.mean(0), features.std(0))
+        scales["features"] = FEATURE_SCALES[feature_scaling](features)
     return scales
+
+
+def quartiles(features):
+    """Median and three times the distance of the quartiles of features `(records, features)`.
+
+    A few beats are hundreds of deviations from the others: squashed afterwards, they count no more than far ones.
+    """
+    low, middle, high = np.quantile(features, (0.25, 0.5, 0.75), axis=0)
+    return middle, 3 * (high - low)
+
+
+FEATURE_SCALES = {"deviation": lambda features: (features.mean(0), features.std(0)), "quartiles": quartiles}
 
 
 def standardize(x, mean, deviation):

@@ -8,7 +8,7 @@ from settings import Config
 
 # What a reader is asked for, if anything but None.
 READING = ("sampling_rate", "minimum_likelihood", "fine_task", "protocol", "leads", "window", "band")
-READING += ("causal", "deviation")
+READING += ("causal", "deviation", "rhythms")
 
 PTBXL = Config()
 
@@ -49,67 +49,84 @@ def reference(model, filters, kernels, dropout=0.5):
     return replace(CROPS, recipe=model, model=model, epochs=24, patience=24, **sizes)
 
 
-# The published network on the published beats. Sampling and loss are both weighted, as published, but mildly: both in
-# full balance twice, and half of the beats of N are then taken for another class.
+# The published network on the published beats, larger and trained longer. Sampling is not weighted as published, and
+# the loss mildly: both in full balance twice, and half of the beats of N are then taken for another class.
 CNN_LSTM = Config(
     recipe="cnn-lstm",
     dataset="heartbeat",
     features=(),
-    scaling="z-score",
     model="cnn_lstm",
-    filters=(64, 128, 128),
+    filters=(64, 128, 256),
     kernels=(5, 3, 3),
     dropout=0.5,
-    lstm_units=64,
+    lstm_units=128,
     combined_units=64,
     loss="crossentropy",
-    sampling_power=0.25,
     class_weight_power=0.25,
-    learning_rate=1e-3,
+    optimizer="adamw",
+    weight_decay=1e-2,
+    learning_rate=2e-3,
     schedule="cosine",
     batch_size=128,
-    epochs=16,
-    patience=16,
+    epochs=20,
+    patience=20,
 )
 
 # Features against what is usual for the patient, without a unit: sizes in millivolt tell patients apart, not beats.
 RHYTHM = ("RR before /", "RR before -", "RR after /", "RR after -", "irregularity")
-FIRST, SECOND = (
-    tuple(f"{lead} {what}" for what in ("1 - correlation", "difference in fifth")) for lead in ("MLII/V5", "other")
+SHAPE = ("1 - correlation", "difference in fifth")
+FIRST, SECOND = (tuple(f"{lead} {what}" for what in SHAPE) for lead in ("MLII/V5", "other"))
+AROUND = ("log", "MLII/V5 beat before", "MLII/V5 beat after")
+
+MITBIH = replace(  # what recipes for MIT-BIH have in common
+    CNN_LSTM,
+    dataset="mitbih",
+    sampling_rate=125.0,
+    leads=("MLII/V5",),
+    window=(0.3, 0.5),
+    band=(0.5, 40.0),
+    lstm_units=64,
+    metadata_units=64,
+    learning_rate=1e-3,
 )
 
 # The same network, smaller, with what tells a beat apart for the patient's sake alone: rhythm, and how it differs from
 # the usual beat. In five folds of DS1 the shapes themselves and the second lead, which is not the same one in all
 # recordings, are learned by heart: the more of them a network has, the worse it is with other patients.
 CONTEXT = replace(
-    CNN_LSTM,
+    MITBIH,
     recipe="cnn-lstm-context",
-    dataset="mitbih",
-    sampling_rate=125.0,
-    leads=("MLII/V5",),
-    window=(0.3, 0.5),
-    band=(0.5, 40.0),
     deviation=True,
-    features=RHYTHM + FIRST,
+    rhythms=3,
+    features=RHYTHM + FIRST + AROUND,
+    feature_scaling="quartiles",
     filters=(16, 32, 32),
-    metadata_units=64,
-    scaling="none",
+    metadata_units=128,
+    metadata_layers=2,
     augmentation=("noise",),
-    sampling_power=0.0,
-    class_weight_power=0.25,
-    optimizer="adamw",
-    weight_decay=1e-2,
-    schedule="cosine",
-    epochs=3,
-    patience=3,
+    epochs=8,
+    patience=8,
+)
+
+# With the shapes themselves, where the patients are known: protocol random.
+SHAPES = replace(
+    CONTEXT,
+    recipe="cnn-lstm-shapes",
+    protocol="random",
+    leads=("MLII/V5", "other"),
+    deviation=None,
+    rhythms=None,
+    features=RHYTHM + FIRST + SECOND + AROUND,
+    filters=(64, 128, 128),
+    epochs=10,
+    patience=10,
 )
 
 LOCAL_LEAD_ATTENTION = replace(
-    CONTEXT,
+    MITBIH,
     recipe="local-lead-attention",
     sampling_rate=360.0,
     leads=("MLII/V5", "other"),
-    deviation=None,
     # Without the rhythm's mean, quantiles and irregularity: no better with them on validation.
     features=(
         "RR before / usual",
@@ -136,13 +153,12 @@ LOCAL_LEAD_ATTENTION = replace(
 
 # Ten seconds, normal or not (inter-patient, both leads). As published: band-pass, z-score, class weights.
 SEGMENT_ATTENTION = replace(
-    CONTEXT,
+    MITBIH,
     recipe="segment-attention",
     task="segments",
     sampling_rate=360.0,
     window=None,
     band=(0.5, 50.0),
-    deviation=None,
     features=(),
     scaling="z-score",
     model="segment_attention",
@@ -163,10 +179,9 @@ SEGMENTS_AT_100 = replace(SEGMENT_ATTENTION, sampling_rate=100.0, band=(0.5, 40.
 
 # Beats as text: words of both leads and of the rhythm, and the clusters of the beats around.
 BEAT_TOKENS = replace(
-    CONTEXT,
+    MITBIH,
     recipe="beat-tokens",
     leads=("MLII/V5", "other"),
-    deviation=None,
     features=("RR before / usual", "RR before / mean", "RR before -", "RR after /", "RR after -"),
     clusters=64,
     scaling="z-score",
@@ -193,6 +208,7 @@ RECIPES = {
     "local-lead-attention": LOCAL_LEAD_ATTENTION,
     "cnn-lstm": CNN_LSTM,
     "cnn-lstm-context": CONTEXT,
+    "cnn-lstm-shapes": SHAPES,
     "segment-attention": SEGMENT_ATTENTION,
     "segment-attention-ptbxl": replace(
         CROPS,

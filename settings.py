@@ -25,6 +25,7 @@ class Config:
     band: tuple[float, ...] | None = setting(None, "MIT-BIH: band-pass of whole recordings, lowest and highest Hz")
     causal: bool | None = setting(None, "MIT-BIH: features of a beat look only back, for live use")
     deviation: bool | None = setting(None, "MIT-BIH: beats less their recording's usual beat")
+    rhythms: int | None = setting(None, "MIT-BIH: recordings of other rhythms made of each training one, of each kind")
     features: tuple[str, ...] | None = setting(None, "features to use, by how their names begin; all when not given")
     fine_task: str | None = setting(None, "train on the classes of this finer task as well, grouped into the task's")
     clusters: int = setting(0, "beats as text: clusters of K-means, each a token of a whole beat; 0 reads signals")
@@ -43,7 +44,9 @@ class Config:
     dropout: float = setting(0.25, "share of units dropped, everywhere in the network")
     lstm_units: int = setting(128, "units of the LSTM in each direction")
     dense_units: int = setting(256, "units of the dense layer after attention")
-    metadata_units: int = setting(16, "units of the dense layer for age and sex")
+    metadata_units: int = setting(16, "units of each dense layer for age and sex, or other features")
+    metadata_layers: int = setting(1, "dense layers for features, before these join the signal")
+    feature_scaling: str = setting("deviation", "of features: by mean and deviation, or by quartiles and squashed")
     combined_units: int = setting(128, "units of the dense layer over signal and metadata")
 
     loss: str = setting("focal", "loss, by name")

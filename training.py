@@ -67,6 +67,7 @@ def check(config):
         "loss": losses.LOSSES,
         "optimizer": optimizers.OPTIMIZERS,
         "schedule": optimizers.SCHEDULES,
+        "feature_scaling": models.FEATURE_SCALES,
         "precision": ("float32", "mixed_bfloat16", "mixed_float16"),
     }
     for name, known in choices.items():
@@ -167,7 +168,10 @@ def build(config, inputs, rows):
     """The network for training crops, and the same for whole records, in float32, as it will be saved."""
     data, card = inputs.data, inputs.card
     sample = rows[:: max(1, len(rows) // 2048)]  # two thousand records measure a mean well enough
-    scales = {"tokens": Vocabulary.of(card).size} if card.tokens else models.scales_of(*inputs[sample])
+    if card.tokens:
+        scales = {"tokens": Vocabulary.of(card).size}
+    else:
+        scales = models.scales_of(*inputs[sample], config.feature_scaling)
     keras.config.set_dtype_policy(config.precision)
     sizes = len(card.leads), len(card.classes), scales, card.multilabel, data.fine and data.fine.membership
     crops = models.build(config, batches.crop_samples(config, inputs), *sizes)

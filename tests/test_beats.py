@@ -132,6 +132,40 @@ def test_early_beats_that_are_the_usual_ones_are_told_from_pauses_by_the_mean():
     np.testing.assert_allclose(columns["RR before / mean RR"][1:4], [2 / 3, 2 / 3, 2], rtol=1e-6)
 
 
+def test_a_pause_after_a_beat_of_another_shape_is_no_long_interval_of_usual_beats():
+    times = np.cumsum([0, 0.8, 0.8, 0.5, 1.1, 0.8, 0.8])  # beat 3 comes early, and beat 4 after a pause
+    same = np.tile([1.0, -1.0], 8)[:, None] * np.ones((7, 1, 1), "float32")
+    other = same.copy()
+    other[3] = np.repeat([1.0, -1.0], 8)[:, None]
+    name = "log RR before / long of 41 RR of usual beats"
+    for signals, longest in ((same, 0.95), (other, 0.8)):  # of 0.5, 0.8 four times and 1.1, nine tenths are under 0.95
+        told = beats.features(signals, times * 100, 100)[:, beats.feature_names(["I"]).index(name)]
+        np.testing.assert_allclose(told[1], np.log(0.8 / longest), atol=0.02)
+
+
+def test_intervals_around_a_beat_are_told_as_logarithms_of_their_ratios():
+    told = rhythm(*np.cumsum([0, 1, 1, 0.5, 2, 1]))  # intervals are 1, 1, 0.5, 2, 1; their median is 1
+    expected = {
+        "log RR one beat earlier / median RR": [UNKNOWN, UNKNOWN, 0, 0, -1, 1],
+        "log RR two beats earlier / median RR": [UNKNOWN, UNKNOWN, UNKNOWN, 0, 0, -1],
+        "log RR one beat earlier / RR before": [UNKNOWN, UNKNOWN, 0, 1, -2, 1],
+        "log RR one / two beats earlier": [UNKNOWN, UNKNOWN, UNKNOWN, 0, -1, 2],
+        "log RR one beat later / median RR": [0, -1, 1, 0, UNKNOWN, UNKNOWN],
+        "log RR after / RR one beat later": [0, 1, -2, 1, UNKNOWN, UNKNOWN],
+    }
+    for name, halvings in expected.items():
+        np.testing.assert_allclose(told[name], np.log(2) * np.array(halvings), atol=1e-6, err_msg=name)
+    assert told["log RR: share of 41 as the one before"].tolist() == [0.25] * 6  # one of four changes is none
+
+
+def test_what_is_said_of_the_beats_before_and_after_is_what_is_said_of_them():
+    signals = np.random.default_rng(0).normal(size=(6, 32, 1)).astype("float32")
+    told = dict(zip(beats.feature_names(["I"]), beats.features(signals, np.arange(6), 1).T, strict=True))
+    for name in ("1 - correlation with the usual beat", "difference in fifth 3 (log of usual)"):
+        np.testing.assert_array_equal(told[f"I beat before: {name}"], [UNKNOWN, *told[f"I {name}"][:-1]])
+        np.testing.assert_array_equal(told[f"I beat after: {name}"], [*told[f"I {name}"][1:], UNKNOWN])
+
+
 def test_an_early_beat_is_nothing_unusual_in_a_rhythm_that_always_changes():
     times = np.cumsum([0, 0.8, 1.2, 0.8, 1.2, 0.8, 1.2])  # the usual interval is 1 s, the usual difference 0.2 s
     unusual = rhythm(*times)["RR before - usual RR (usual differences)"]
@@ -163,7 +197,7 @@ def test_looking_only_back_the_same_beats_are_compared_with_those_before_them():
         "RR before - usual RR (usual differences)": [*[UNKNOWN] * 4, -20, 20, 0],  # usual difference from beat 4 on
     }
     columns = rhythm(*EARLY, causal=True)
-    assert [name for name in columns if not name.startswith("I ")] == list(expected)
+    assert list(columns)[: len(expected)] == list(expected)
     for name, values in expected.items():
         np.testing.assert_allclose(columns[name], values, rtol=1e-6, err_msg=name)
 
@@ -224,7 +258,9 @@ def test_of_a_single_beat_no_interval_is_known_and_it_is_its_own_usual_shape():
         warnings.simplefilter("error")
         columns = rhythm(7)
     known = {name for name, values in columns.items() if np.isfinite(values).all()}
-    assert known == {name for name in columns if name.startswith("I ")}
+    assert known == {
+        name for name in columns if name.startswith("I ") and "beat before" not in name and "beat after" not in name
+    }
     assert columns["I difference from the usual beat (mV, RMS)"].tolist() == [0]
 
 
@@ -237,8 +273,10 @@ def test_of_a_first_beat_looking_only_back_nothing_is_known_but_its_size_and_wav
         "I 1 - correlation with the usual beat",
         "I difference from the usual beat (mV, RMS)",
         *(f"I difference in fifth {i} (log of usual)" for i in range(1, 6)),
+        "I beat before: 1 - correlation with the usual beat",
+        *(f"I beat before: difference in fifth {i} (log of usual)" for i in (2, 3)),
     }
-    assert len(unknown) == 11 + 7
+    assert len(unknown) == 26 + 10
 
 
 @pytest.mark.parametrize("causal", [False, True])
@@ -263,6 +301,6 @@ def test_live_features_of_a_beat_do_not_change_when_more_beats_come(hypothesis):
 
 def test_names_are_different_and_as_many_as_columns_those_of_each_lead_together():
     names = beats.feature_names(("MLII", "V1"))
-    assert (len(names), len(set(names))) == (17 + 2 * 22, 61)
-    assert [name.split()[0] for name in names[17:]] == ["MLII"] * 22 + ["V1"] * 22
-    assert len(beats.feature_names(("MLII",), causal=True)) == 11 + 22
+    assert (len(names), len(set(names))) == (34 + 2 * 28, 90)
+    assert [name.split()[0] for name in names[34:]] == ["MLII"] * 28 + ["V1"] * 28
+    assert len(beats.feature_names(("MLII",), causal=True)) == 26 + 25

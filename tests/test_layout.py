@@ -11,7 +11,7 @@ import dataset
 LAYERS = [
     "wfdb_files downloads writing logs processes blocks",
     "dataset settings records preprocessing beats tokens balance augmentation references losses optimizers metrics"
-    " paper plots architecture runtimes archive uploads meanings charts",
+    " rhythms paper plots architecture runtimes archive uploads meanings charts",
     "cutting faults messages models",
     "data_ptbxl data_mitbih data_heartbeat data_demo",
     "recipes inputs",

@@ -136,7 +136,7 @@ def predictions_of(options, folder):
     wanted = {}  # Datasets by the settings that their readers are asked for
 
     def data_of(card):
-        config = settings.from_json(card.config)
+        config = replace(settings.from_json(card.config), rhythms=None)  # made recordings are trained on, never judged
         key = tuple(getattr(config, name) for name in ("dataset", "task", *recipes.READING))
         if key not in wanted:
             wanted[key] = recipes.read_data(config, options)

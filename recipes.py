@@ -127,28 +127,21 @@ LOCAL_LEAD_ATTENTION = replace(
     recipe="local-lead-attention",
     sampling_rate=360.0,
     leads=("MLII/V5", "other"),
-    # Without the rhythm's mean, quantiles and irregularity: no better with them on validation.
-    features=(
-        "RR before / usual",
-        "RR before / mean of",
-        "RR before -",
-        "RR after / usual",
-        "RR after / RR",
-        "RR after -",
-    )
-    + FIRST
-    + SECOND,
+    rhythms=2,
+    features=RHYTHM + FIRST + SECOND + AROUND,
+    feature_scaling="quartiles",
     scaling="min-max",
     model="local_lead_attention",
     filters=(32, 64, 64),
     kernels=(7, 5, 5),
     dropout=0.2,
     dense_units=64,
-    augmentation=(),
-    smote=0.2,
+    metadata_units=128,
+    metadata_layers=2,
+    smote=0.1,
     class_weight_power=0.0,
-    epochs=6,
-    patience=6,
+    epochs=4,
+    patience=4,
 )
 
 # Ten seconds, normal or not (inter-patient, both leads). As published: band-pass, z-score, class weights.

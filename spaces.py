@@ -38,7 +38,12 @@ SIGNALS = {
     # Of the blocks in order: further blocks have the last one's; where there are fewer blocks, the rest is not used.
     "kernels": ((3,), (5,), (7,), (3, 7), (7, 3), (15, 7, 3)),
 }
-BEATS = {"class_weight_power": (0.0, 0.25, 0.5, 1.0), "lstm_units": (32, 64, 128)}
+BEATS = {
+    "class_weight_power": (0.0, 0.25, 0.5, 1.0),
+    "lstm_units": (32, 64, 128),
+    "metadata_layers": (1, 2, 3),
+    "feature_scaling": ("deviation", "quartiles"),
+}
 XRESNET = {**SIGNALS, "filters": ((32,) * 4, (64,) * 4, (32, 32, 64, 64)), "kernels": ((3,), (5,), (7,), (7, 5, 3))}
 BLOCKS = (
     *((128,), (64, 64), (128, 128), (128, 256), (256, 128)),
@@ -93,7 +98,10 @@ EFFECTIVE = {
     "weight_decay": lambda config: config.optimizer == "adamw",
     "focal_alpha": lambda config: config.loss == "focal",
     "focal_gamma": lambda config: config.loss == "focal",
-    "metadata_units": lambda config: config.features != (),
+    **dict.fromkeys(
+        ("metadata_units", "metadata_layers", "feature_scaling"),
+        lambda config: config.features != () and not config.clusters,
+    ),
 }
 
 

@@ -1,9 +1,10 @@
 """Copy measured tables into README and `docs/`, so that no number there was typed: `python benchmarks/tables.py`.
 
 Between `<!-- FILE table 2 -->` and `<!-- end -->` goes the second table of FILE, a Markdown file that a command wrote;
-where it is not at hand, what stands there stays. First two are made from the `metrics.json` of evaluations:
-`results/systems.md` has a row for each published system and protocol, `results/leak.md` one for each system of beats
-with both protocols side by side. `results/validation.md` has what cards tell of PTB-XL's fold 9.
+where it is not at hand, what stands there stays. First three are made, of which rows stay in the same way:
+`results/systems.md`, from the `metrics.json` of evaluations, has some for each published system and protocol,
+`results/leak.md` one for each system of beats with both protocols side by side, and `results/validation.md` what cards
+tell of PTB-XL's fold 9.
 """
 
 import json
@@ -75,7 +76,7 @@ WANTED = [
         "`local-lead-attention`",
         "MIT-BIH, random",
         "beats-random",
-        ("results/local-lead-attention-random/model.h5",),
+        trained("local-lead-attention-random"),
         LOCAL,
     ),
     Measured("`local-lead-attention`", "MIT-BIH, inter-patient", "beats-inter", shipped("local-lead-attention"), INTER),
@@ -103,79 +104,85 @@ WANTED = [
     ),
     Measured("`beat-tokens`", "MIT-BIH, random", "text-random", trained("beat-tokens-random"), TEXT),
     Measured("`beat-tokens`", "MIT-BIH, inter-patient", "text-inter", shipped("beat-tokens"), INTER),
-    Measured("`cnn-lstm`", "heartbeat files, random", "beats-heartbeat", ("results/cnn-lstm/model.h5",), CNN_LSTM),
+    Measured("`cnn-lstm`", "heartbeat files, random", "beats-heartbeat", trained("cnn-lstm"), CNN_LSTM),
     Measured(
         "`cnn-lstm-context`", "MIT-BIH, random", "beats-random", ("results/cnn-lstm-context-random/model.h5",), CNN_LSTM
     ),
-    Measured(
-        "`cnn-lstm-context`, shapes",
-        "MIT-BIH, random",
-        "beats-random",
-        ("results/cnn-lstm-shapes-random/model.h5",),
-        CNN_LSTM,
-    ),
+    Measured("`cnn-lstm-shapes`", "MIT-BIH, random", "beats-random", trained("cnn-lstm-shapes"), CNN_LSTM),
     Measured("`cnn-lstm-context`", "MIT-BIH, inter-patient", "beats-inter", shipped("cnn-lstm-context"), INTER),
 ]
 
 
-VALIDATED = [f"results/{name}/model.h5" for name in ("ptbxl", "inception_time", "search-0", "search-12")]
+VALIDATED = [f"results/{name}/model.h5" for name in ("ptbxl", "inception_time", "search-0", "search-12", "search-16")]
 VALIDATED += [f"saved_models/{name}.h5" for name in ("Final-ECG-Model", "ptbxl-statements", "ptbxl-robust")]
 VALIDATED += [f"saved_models/{name}.h5" for name in ("resnet1d_wang", "xresnet1d50", "transformer")]
 LEAK = ("accuracy", "macro_f1", "macro_auc", "SVEB F1", "VEB F1", "N, S, V macro F1")  # of beats, by both protocols
 
 
 def main():
-    write_table("systems", [row for wanted in WANTED for row in rows_of(wanted)])
-    write_table("leak", [*leaks()])
-    write_table("validation", [*validated()])
-    for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))):
+    documents = {path: path.read_text() for path in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))}
+    standing = {mark[2]: rows_in(mark[0]) for text in documents.values() for mark in MARKED.finditer(text)}
+    write_table("systems", [row for wanted in WANTED for row in rows_of(wanted, standing["results/systems.md"])])
+    write_table("leak", [*leaks(standing["results/leak.md"])])
+    write_table("validation", validated(standing["results/validation.md"]))
+    for path, text in documents.items():
         with writing.whole(path) as temporary:
-            temporary.write_text(MARKED.sub(filled, path.read_text()))
+            temporary.write_text(MARKED.sub(filled, text))
+
+
+def rows_in(marked):
+    """The rows of a table as it stands in a document, as dicts of text."""
+    names, _, *rows = ([cell.strip() for cell in line[1:-1].split("|")] for line in marked.splitlines()[1:-1])
+    return [dict(zip(names, row, strict=True)) for row in rows]
 
 
 def write_table(name, rows):
-    """Write `results/NAME.md`, if there are rows."""
-    if rows:
-        with writing.whole(ROOT / "results" / f"{name}.md") as temporary:
-            temporary.write_text(report.markdown(pd.DataFrame(rows)) + "\n")
+    """Write `results/NAME.md`."""
+    with writing.whole(ROOT / "results" / f"{name}.md") as temporary:
+        temporary.write_text(report.markdown(pd.DataFrame(rows)) + "\n")
 
 
-def evaluation_of(wanted):
-    """What `evaluate` wrote of a system under a protocol; None, with a line that says so, where it is not at hand."""
+def evaluation_of(wanted, models):
+    """What `evaluate` wrote of models of a system; None, with a line that says so, where they are not at hand."""
     path = ROOT / "results" / wanted.folder / "metrics.json"
-    if not path.exists():
-        print(f"no {path.relative_to(ROOT)}: {wanted.system}, {wanted.protocol} is left out")
-        return None
-    return json.loads(path.read_text())
+    result = json.loads(path.read_text()) if path.exists() else {"models": []}
+    if set(models) <= {row["model"] for row in result["models"]}:
+        return result
+    print(f"not in {path.relative_to(ROOT)}: {wanted.system}, {wanted.protocol} stays as it is")
+    return None
 
 
-def leaks():
+def leaks(standing):
     """A row for each system of beats that was scored at random and across patients: the first seed of both."""
     for wanted in WANTED:
         others = [one for one in WANTED if (one.system, one.protocol) == (wanted.system, "MIT-BIH, inter-patient")]
         if wanted.protocol != "MIT-BIH, random" or not others:
             continue
-        results = [evaluation_of(one) for one in (wanted, others[0])]
-        if all(results):
+        results = [evaluation_of(one, one.models[:1]) for one in (wanted, others[0])]
+        if not all(results):
+            yield from (row for row in standing if row["system"] == wanted.system)
+        else:
             pairs = zip(results, (wanted, others[0]), strict=True)
             found = [{name: scored(result, one.models[0], name)[0] for name in LEAK} for result, one in pairs]
             shown = {NAMES.get(name, name): " → ".join(report.number(one[name], 3) for one in found) for name in LEAK}
             yield {"system": wanted.system} | shown
 
 
-def validated():
+def validated(standing):
     """A row for each network of PTB-XL with its scores on validation data, the best first."""
-    paths = [path for path in map(ROOT.joinpath, VALIDATED) if path.exists()]
-    for path in sorted(paths, key=lambda path: -cards.read(path).scores["validation"]["macro_auc"]):
+    rows = [row for row in standing if not (ROOT / row["model"]).exists()]
+    for path in filter(Path.exists, map(ROOT.joinpath, VALIDATED)):
         card = cards.read(path)
         scores = {NAMES.get(score, score): report.number(card.scores["validation"][score]) for score in PTBXL}
-        yield {"model": path.relative_to(ROOT), "epochs": len(card.log)} | scores
+        rows.append({"model": str(path.relative_to(ROOT)), "epochs": len(card.log)} | scores)
+    return sorted(rows, key=lambda row: row[NAMES["macro_auc"]], reverse=True)
 
 
-def rows_of(wanted):
+def rows_of(wanted, standing):
     """A row for each figure of a system: published and ours, as the mean of seeds and the interval of the first."""
-    result = evaluation_of(wanted)
+    result = evaluation_of(wanted, wanted.models)
     if not result:
+        yield from (row for row in standing if (row["system"], row["protocol"]) == (wanted.system, wanted.protocol))
         return
     command = f"`python evaluate.py {' '.join(wanted.models)}`"
     for figure, published in wanted.figures.items():

@@ -288,6 +288,25 @@ def test_a_flat_lead_does_not_divide_by_zero():
     np.testing.assert_array_equal(scaled, [[0.0]])
 
 
+def test_features_by_quartiles_are_squashed_so_that_a_far_one_counts_no_more_than_others():
+    features = np.array([[0.0], [1], [2], [3], [4]])
+    scales = models.scales_of(np.zeros((5, 2, 12)), features, "quartiles")
+    assert [part.tolist() for part in scales["features"]] == [[2], [6]]  # quartiles are 1 and 3
+    model = models.build(replace(TINY, model="cnn_lstm", feature_scaling="quartiles"), 100, 12, 5, scales)
+    layer = next(layer for layer in model.layers if isinstance(layer, keras.layers.Activation))
+    squashed = keras.Model(model.input, layer.output)
+    signals = np.zeros((3, 100, 12), "float32")
+    told = squashed.predict_on_batch((signals, np.array([[2.0], [8], [1e6]])))
+    np.testing.assert_allclose(told[:, 0], [0, np.tanh(1), 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_features_pass_as_many_dense_layers_as_asked_for_before_they_join_the_signal(count):
+    model = models.build(replace(TINY, model="cnn_lstm", metadata_layers=count), 100, 12, 5, SCALES)
+    kernels = [layer.kernel.shape for layer in model.layers if isinstance(layer, keras.layers.Dense)]
+    assert [tuple(shape) for shape in kernels if shape[1] == 2] == [(2, 2)] * count
+
+
 def test_scales_are_measured_over_records_and_time_for_each_lead():
     signals = np.array([[[0.0, 5.0], [2.0, 5.0]], [[4.0, 5.0], [6.0, 5.0]]])  # (2 records, 2 samples, 2 leads)
     mean, deviation = models.scales_of(signals, np.zeros((2, 0)))["signals"]

@@ -1,7 +1,8 @@
 """The command: which models may be scored together, what is written, and no look at the test split in vain."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,6 +12,7 @@ from test_card import tiny_model
 import card as cards
 import dataset
 import evaluate
+import recipes
 import state
 
 
@@ -135,6 +137,18 @@ def test_cross_validation_scores_every_patient_once_and_never_the_test_split(sma
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "folds").glob("fold-*/model.h5")}
     evaluate.main(command)  # what is done stays done
     assert times == {path: path.stat().st_mtime_ns for path in (tmp_path / "folds").glob("fold-*/model.h5")}
+
+
+def test_made_recordings_are_trained_on_but_not_judged(tmp_path, monkeypatch):
+    asked, trained_on = [], recipes.RECIPES["cnn-lstm-context"]
+    card = SimpleNamespace(config=asdict(trained_on))
+    monkeypatch.setattr(evaluate.recipes, "read_data", lambda config, options: asked.append(config))
+    monkeypatch.setattr(evaluate.cards, "read", lambda path: card)
+    monkeypatch.setattr(evaluate, "record_reading", lambda paths, data: None)
+    monkeypatch.setattr(evaluate, "predict", lambda paths, data_of: {"read": str(data_of(card))})
+    evaluate.predictions_of(SimpleNamespace(predictions=None, models=["model.h5"]), tmp_path)
+    assert trained_on.rhythms == 3
+    assert asked == [replace(trained_on, rhythms=None)]
 
 
 def test_a_model_of_other_classes_is_refused(small_demo, tmp_path, monkeypatch):

@@ -110,14 +110,15 @@ WORDS = {
     ),
     "cnn-lstm-context": Words(
         "beats-inter",
-        "Convolutions and a bidirectional LSTM over beats of one lead less the patient's usual one, "
-        "with features of the rhythm.",
+        "Convolutions and a bidirectional LSTM over beats of one lead less the patient's usual one, with features of "
+        "the rhythm and of the beats around; trained on other rhythms of its patients' beats, too.",
         BEATS_USE,
         BEATS_LIMITS,
     ),
     "local-lead-attention": Words(
         "beats-inter",
-        "One encoder for every lead, attention within windows of time and over leads, and SMOTE in training.",
+        "One encoder for every lead, attention within windows of time and over leads, and features of the rhythm and "
+        "of the beats around; trained with SMOTE and on other rhythms of its patients' beats, too.",
         BEATS_USE,
         BEATS_LIMITS,
     ),

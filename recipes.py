@@ -31,11 +31,11 @@ CROPS = replace(
 # Trained on all 71 statements too, of which the superclasses are made (Strodthoff et al. 2020 group afterwards).
 STATEMENTS = replace(CROPS, recipe="ptbxl-statements", fine_task="statements", augmentation=("mixup",))
 
-# The release trained on, a little, with what goes wrong at the bedside.
+# The release before, trained on, a little, with what goes wrong at the bedside.
 ROBUST = replace(
     CROPS,
     recipe="ptbxl-robust",
-    start="saved_models/Final-ECG-Model.h5",
+    start="saved_models/ptbxl-crops.h5",
     augmentation=("noise", "baseline-wander", "gain", "leads-unplugged"),
     learning_rate=3e-4,
     epochs=4,

@@ -71,6 +71,7 @@ INTER = {"accuracy": "", "SVEB F1": "", "VEB F1": "", "N, S, V macro F1": ""}
 TEXT = {"accuracy": "", "macro_f1": ""}
 SEGMENTS = {"macro_recall": "", "macro_f1": "", "macro_auc": ""}
 WANTED = [
+    Measured("`ptbxl`", "PTB-XL, fold 10", "search-test", ("saved_models/Final-ECG-Model.h5",), PTBXL),
     Measured("`ptbxl`, ensemble", "PTB-XL, fold 10", "ptbxl-table", ("saved_models/ECG-Ensemble.json",), PTBXL),
     Measured(
         "`local-lead-attention`",
@@ -113,8 +114,10 @@ WANTED = [
 ]
 
 
-VALIDATED = [f"results/{name}/model.h5" for name in ("ptbxl", "inception_time", "search-0", "search-12", "search-16")]
-VALIDATED += [f"saved_models/{name}.h5" for name in ("Final-ECG-Model", "ptbxl-statements", "ptbxl-robust")]
+VALIDATED = [f"results/{name}/model.h5" for name in ("ptbxl", "inception_time", "search-12")]
+VALIDATED += [
+    f"saved_models/{name}.h5" for name in ("Final-ECG-Model", "ptbxl-crops", "ptbxl-statements", "ptbxl-robust")
+]
 VALIDATED += [f"saved_models/{name}.h5" for name in ("resnet1d_wang", "xresnet1d50", "transformer")]
 LEAK = ("accuracy", "macro_f1", "macro_auc", "SVEB F1", "VEB F1", "N, S, V macro F1")  # of beats, by both protocols
 

@@ -53,7 +53,7 @@ def time_reading(folder):
     """Seconds of each way to have windows of all beats in memory."""
     config = recipes.RECIPES["cnn-lstm-context"]
     options = {name: getattr(config, name) for name in ("sampling_rate", "window", "band", "deviation")}
-    for path in folder.glob("*.*"):
+    for path in filter(Path.is_file, folder.glob("*.*")):
         path.read_bytes()  # so that the first to be timed does not wait for the disk
     full = {"protocol": "random", "leads": ("MLII/V5", "other"), **options}
     return {

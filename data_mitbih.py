@@ -77,6 +77,8 @@ def load(
     """
     if protocol not in PROTOCOLS:
         raise ValueError(f"no protocol {protocol!r}; there are: {', '.join(PROTOCOLS)}")
+    if rhythms < 0:
+        raise ValueError(f"rhythms must be 0 or more, but {rhythms} came")
     if rhythms and (task != "beats" or protocol == "random"):
         raise ValueError(f"rhythms are made of the beats of training patients: not for {task}, protocol {protocol}")
     options = cutting.Cutting(

@@ -49,8 +49,9 @@ def reference(model, filters, kernels, dropout=0.5):
     return replace(CROPS, recipe=model, model=model, epochs=24, patience=24, **sizes)
 
 
-# The published network on the published beats, larger and trained longer. Sampling is not weighted as published, and
-# the loss mildly: both in full balance twice, and half of the beats of N are then taken for another class.
+# The published network on the published beats, larger and trained longer. Where that one weights sampling and loss in
+# full, this one weights the loss alone, and mildly: both in full balance twice, and half of the beats of N are then
+# taken for another class.
 CNN_LSTM = Config(
     recipe="cnn-lstm",
     dataset="heartbeat",
@@ -91,8 +92,8 @@ MITBIH = replace(  # what recipes for MIT-BIH have in common
 )
 
 # The same network, smaller, with what tells a beat apart for the patient's sake alone: rhythm, and how it differs from
-# the usual beat. In five folds of DS1 the shapes themselves and the second lead, which is not the same one in all
-# recordings, are learned by heart: the more of them a network has, the worse it is with other patients.
+# the usual beat. In five folds of DS1, before there were made rhythms, the shapes themselves and the second lead, which
+# is not the same one in all recordings, were learned by heart: the more of them, the worse with other patients.
 CONTEXT = replace(
     MITBIH,
     recipe="cnn-lstm-context",

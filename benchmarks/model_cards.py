@@ -75,6 +75,7 @@ BEATS_LIMITS = (
     "What is usual for a patient is taken from the whole recording: a few beats say too little.",
     "A recording with a constant lead is refused.",
 )
+MADE = "Its beats to train are those recorded and, half as many or fewer, those of recordings made of them."
 WORDS = {
     "Final-ECG-Model": Words(
         "search-test",
@@ -121,14 +122,14 @@ WORDS = {
         "Convolutions and a bidirectional LSTM over beats of one lead less the patient's usual one, with features of "
         "the rhythm and of the beats around; trained on other rhythms of its patients' beats, too.",
         BEATS_USE,
-        BEATS_LIMITS,
+        (MADE, *BEATS_LIMITS),
     ),
     "local-lead-attention": Words(
         "beats-inter",
         "One encoder for every lead, attention within windows of time and over leads, and features of the rhythm and "
         "of the beats around; trained with SMOTE and on other rhythms of its patients' beats, too.",
         BEATS_USE,
-        BEATS_LIMITS,
+        (MADE, *BEATS_LIMITS),
     ),
     "beat-tokens": Words(
         "text-inter",
@@ -244,7 +245,7 @@ def data(card):
         links = (f"[{Path(member).stem}]({Path(member).stem}.md)" for member in card.members)
         yield f"It is the mean of {', '.join(links)}."
     else:
-        yield (f"Trained with `{spaces.command(config)}` for {len(card.log)} epochs.")
+        yield f"Trained with `{spaces.command(config)}` for {len(card.log)} epochs."
 
 
 def worse(name):

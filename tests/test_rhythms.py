@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from test_data_mitbih import SYMBOLS, of_record, write_record
 
+import data_mitbih
 import rhythms
 
 N, S, V = rhythms.NORMAL, rhythms.SUPRAVENTRICULAR, rhythms.VENTRICULAR
@@ -67,3 +69,41 @@ def test_made_recordings_differ_but_are_the_same_the_next_time():
 def test_beats_follow_each_other_as_in_the_recording_and_after_the_last_comes_the_first():
     order, _ = rhythms.fibrillation(np.zeros(100, int), np.random.default_rng(0))
     assert set(np.diff(order)) == {1, -99}
+
+
+def test_other_rhythms_are_made_of_the_beats_of_training_records_alone(tmp_path):
+    for name, symbols in {**SYMBOLS, "101": "NNAANNAANNNN"}.items():
+        write_record(tmp_path, name, symbols)
+    data, plain = (data_mitbih.load(tmp_path, "beats", rhythms=count) for count in (2, 0))
+    made = data.records["rhythm"].to_numpy() > 0
+    assert set(data.records["name"][made]) == {f"101 rhythm {number}" for number in (1, 2, 3, 4)}
+    assert set(data.groups[made]) == {101} and set(data.split[made]) == {"train"}
+    np.testing.assert_array_equal(data.signals[~made], plain.signals)
+    np.testing.assert_array_equal(data.features[~made], plain.features)
+    assert data.notes[-1] == f"and {made.sum():,} beats of recordings made of training ones, in other rhythms"
+    assert data.notes[-2] == plain.notes[-1]  # counts are of recorded beats
+    window = {tuple(signal) for signal in plain.signals[of_record(plain, "101"), :, 0].tolist()}
+    assert {tuple(signal) for signal in data.signals[made, :, 0].tolist()} <= window
+    before = data.feature_names.index("RR before (s)")
+    times = data.records["sample"].to_numpy()[of_record(data, "101 rhythm 1")] / 360
+    np.testing.assert_allclose(data.features[of_record(data, "101 rhythm 1"), before][1:], np.diff(times), rtol=1e-5)
+
+
+def test_made_rhythms_train_in_every_fold_but_are_judged_in_none(tmp_path):
+    for name in ("100", "101", "106", "124"):
+        write_record(tmp_path, name, "NNAANNAANNNN")
+    for fold in data_mitbih.load(tmp_path, "beats", rhythms=1).grouped_folds(3):
+        made = fold.records["rhythm"].to_numpy() > 0
+        assert set(fold.split[made]) <= {"train"}
+        assert set(fold.split) == {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize("options", [{"task": "segments"}, {"task": "beats", "protocol": "random"}])
+def test_rhythms_are_refused_where_their_beats_would_be_judged_too(options):
+    with pytest.raises(ValueError, match="rhythms are made of the beats of training patients: not for"):
+        data_mitbih.load(None, rhythms=1, **options)
+
+
+def test_fewer_rhythms_than_none_are_refused():
+    with pytest.raises(ValueError, match="rhythms must be 0 or more, but -1 came"):
+        data_mitbih.load(None, "beats", rhythms=-1)
